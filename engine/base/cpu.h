@@ -1,0 +1,17 @@
+/* cpu.h - what this CPU and this process may use.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef LQ_BASE_CPU_H
+#define LQ_BASE_CPU_H
+
+#include "lq.h"
+
+/* Bits (1u << enum lq_cpu_tier) of the tiers that the CPU and the operating system support. The
+ * tier avx2 asks for AVX2, FMA and POPCNT; avx512 for F, BW, VL and VPOPCNTDQ. */
+unsigned lq_cpu_detect(void);
+
+/* "c", "avx2", ...; the tier must be valid. */
+const char *lq_cpu_tier_name(enum lq_cpu_tier tier);
+
+#endif

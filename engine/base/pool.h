@@ -1,0 +1,26 @@
+/* pool.h - a thread pool that splits a loop.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The calling thread works too, so a pool of one has no threads of its own. Idle workers sleep in a
+ * futex (condition variable); none spins. One thread at a time may call lq_pool_run on a pool.
+ */
+#ifndef LQ_BASE_POOL_H
+#define LQ_BASE_POOL_H
+
+#include "lq.h"
+
+struct lq_pool;
+
+/* threads: 1..64, the caller included. Errors: LQ_ERR_MEMORY. */
+int lq_pool_create(int threads, struct lq_pool **ret_pool, struct lq_error *error) LQ_MUST_CHECK;
+void lq_pool_destroy(struct lq_pool *pool);
+int lq_pool_threads(const struct lq_pool *pool);
+
+/* Calls work(context, item, worker) once for every item in 0..items-1, in any order, on any worker
+ * (0..threads-1, for per-thread scratch), and returns when all are done. A NULL pool is a pool of
+ * one. */
+typedef void lq_pool_work(void *context, int item, int worker);
+void lq_pool_run(struct lq_pool *pool, int items, lq_pool_work *work, void *context);
+
+#endif
