@@ -1,0 +1,51 @@
+/* kernels.h - the inner loops: function types and the table that each CPU tier fills.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The table starts with the C reference, which is the specification and always runs; each tier that
+ * the CPU has and the mask allows then replaces the entries it does better. Whatever the tier, the
+ * same arguments give the same integers.
+ *
+ * Names: <what>_<tier>.c, lq_<what>_<tier>(). Legend, in kernels only: m rows (pixels), n columns
+ * (output channels), k length of a dot product, j activation plane, i weight plane.
+ */
+#ifndef LQ_KERNELS_KERNELS_H
+#define LQ_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* sums[row * stride + col] = sum_k a[row][k] * w[col][k], for m rows of a and n rows of w, both with
+ * k contiguous levels. The caller guarantees that every partial sum fits int32_t. */
+typedef void lq_gemm_levels(int m, int n, int k, const int16_t *a, const int16_t *w, int32_t *sums,
+                            size_t stride);
+
+/* The same product from bit planes:
+ *   sum_ij n_i m_j (2 pop(w_i & a_j) - pop(a_j))
+ * with n_i the column's weight basis (bits mean -1, +1) and m_j the activation basis (0, 1). */
+struct lq_planes {
+    int m, n;
+    int words;               /* 32-bit words of one plane of one row */
+    int a_bits, w_bits;
+    const uint32_t *a;       /* [m][a_bits][words] */
+    const uint32_t *w;       /* [n][w_bits][words] */
+    const int16_t *a_basis;  /* [a_bits] */
+    const int16_t *w_basis;  /* [n][w_bits] */
+    int32_t *sums;           /* [row * stride + col] */
+    size_t stride;
+};
+typedef void lq_gemm_planes(const struct lq_planes *planes);
+
+struct lq_kernels {
+    lq_gemm_levels *gemm_levels;
+    lq_gemm_planes *gemm_planes;
+};
+
+/* Fills the table for the tiers in `tiers`, a mask of (1u << enum lq_cpu_tier) that the CPU
+ * supports. Returns the best tier that filled an entry. */
+int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers);
+
+lq_gemm_levels lq_gemm_levels_c;
+lq_gemm_planes lq_gemm_planes_c;
+
+#endif

@@ -1,0 +1,84 @@
+/* step.h - what a network is computed by: steps, each of which computes one value of one image.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A step is prepared once per model (weights folded, laid out for this CPU) and is immutable
+ * afterwards; any number of sessions run it at once. It computes ONE image: batches are loops over
+ * images, so that no answer can depend on the batch, buffers stay in cache, and several threads take
+ * images side by side. A step may split its own work over the pool it is given (one image, several
+ * threads); the pieces it splits into never depend on the number of threads, because a matrix
+ * product's rounding may depend on its shape.
+ */
+#ifndef LQ_OPS_STEP_H
+#define LQ_OPS_STEP_H
+
+#include "base/arena.h"
+#include "base/pool.h"
+#include "kernels/kernels.h"
+#include "ops/op.h"
+#include "quant/quantizer.h"
+
+/* How a value is stored while it is computed with. Feature maps: pixel by pixel. */
+enum lq_store {
+    LQ_STORE_F32,    /* float [channels] */
+    LQ_STORE_LEVELS, /* int16_t [channels]: integer levels of a snapped activation basis */
+    LQ_STORE_PLANES  /* uint32_t [bits][words]: tensor/bitplanes.h */
+};
+
+struct lq_buffer {
+    struct lq_shape shape;
+    enum lq_store store;
+    int bits; /* of LQ_STORE_PLANES */
+};
+/* Bytes of one image. */
+size_t lq_buffer_bytes(const struct lq_buffer *buffer);
+
+/* Height, width, channels of a shape; a vector is a map of one pixel. */
+struct lq_map {
+    int height, width, channels;
+};
+struct lq_map lq_shape_map(const struct lq_shape *shape);
+
+struct lq_step;
+
+/* One execution. */
+struct lq_run {
+    const void *inputs[LQ_MAX_INPUTS];
+    void *output;
+    struct lq_pool *pool;  /* NULL: alone */
+    uint8_t *scratch;      /* step->scratch_bytes for each of the pool's workers */
+    int32_t *integers;     /* NULL, or where an integer convolution also leaves its sums
+                              [pixels][out_channels] as they are before the epilogue */
+};
+typedef void lq_step_function(const struct lq_step *step, const struct lq_run *run);
+
+struct lq_step {
+    const char *name; /* of the first node it computes */
+    lq_step_function *run;
+    const struct lq_attributes *attributes; /* of that node */
+    const void *state;                      /* what the step prepared for itself */
+    struct lq_buffer output;
+    int input_count;
+    struct lq_buffer inputs[LQ_MAX_INPUTS];
+    int slots[LQ_MAX_INPUTS]; /* value indices of the inputs, */
+    int output_slot;          /* and of the output, in the graph */
+    size_t scratch_bytes;     /* per worker; a multiple of LQ_ALIGNMENT */
+    bool integer;             /* leaves integers, see struct lq_run */
+};
+
+/* y = clamp(scale[c] * x + shift[c], min, max): what follows a product. */
+struct lq_epilogue {
+    float *scale, *shift; /* [channels] */
+    float min, max;
+};
+
+/* Splits rows of an output map into tiles of whole rows, about LQ_TILE_PIXELS pixels each, whatever
+ * the number of threads. */
+#define LQ_TILE_PIXELS 256
+struct lq_tiling {
+    int rows; /* of a tile; the last one may have fewer */
+    int tiles;
+};
+struct lq_tiling lq_tile_rows(int height, int width);
+
+#endif
