@@ -4,9 +4,10 @@
  */
 #include "kernels/kernels.h"
 
-/* Four columns at a time: a row of levels is loaded once for all of them, and the compiler turns the
- * 16-bit products and 32-bit sums into multiply-add pairs. */
-static void dot4(int k, const int16_t *restrict a, const int16_t *restrict w, int32_t *restrict sums)
+/* Four columns at a time: a row of levels is loaded once for all of them, and the compiler turns
+ * the 16-bit products and 32-bit sums into multiply-add pairs. */
+static void dot4(int k, const int16_t *restrict a, const int16_t *restrict w,
+                 int32_t *restrict sums)
 {
     const int16_t *w0 = w, *w1 = w + k, *w2 = w + 2 * (size_t)k, *w3 = w + 3 * (size_t)k;
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;

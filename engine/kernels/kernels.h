@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* sums[row * stride + col] = sum_k a[row][k] * w[col][k], for m rows of a and n rows of w, both with
- * k contiguous levels. The caller guarantees that every partial sum fits int32_t. */
+/* sums[row * stride + col] = sum_k a[row][k] * w[col][k], for m rows of a and n rows of w, both
+ * with k contiguous levels. The caller guarantees that every partial sum fits int32_t. */
 typedef void lq_gemm_levels(int m, int n, int k, const int16_t *a, const int16_t *w, int32_t *sums,
                             size_t stride);
 
@@ -25,13 +25,13 @@ typedef void lq_gemm_levels(int m, int n, int k, const int16_t *a, const int16_t
  * with n_i the column's weight basis (bits mean -1, +1) and m_j the activation basis (0, 1). */
 struct lq_planes {
     int m, n;
-    int words;               /* 32-bit words of one plane of one row */
+    int words; /* 32-bit words of one plane of one row */
     int a_bits, w_bits;
-    const uint32_t *a;       /* [m][a_bits][words] */
-    const uint32_t *w;       /* [n][w_bits][words] */
-    const int16_t *a_basis;  /* [a_bits] */
-    const int16_t *w_basis;  /* [n][w_bits] */
-    int32_t *sums;           /* [row * stride + col] */
+    const uint32_t *a;      /* [m][a_bits][words] */
+    const uint32_t *w;      /* [n][w_bits][words] */
+    const int16_t *a_basis; /* [a_bits] */
+    const int16_t *w_basis; /* [n][w_bits] */
+    int32_t *sums;          /* [row * stride + col] */
     size_t stride;
 };
 typedef void lq_gemm_planes(const struct lq_planes *planes);
