@@ -1,36 +1,41 @@
-# lqnet - builds what stands so far: the integer kernels and their tests.
+# lqnet - builds what stands so far: the quantizer, the integer kernels, their tests.
 PACKAGES := gcc libc6-dev make check clang-format
 CFLAGS   ?= -O2
 FLAGS    := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wvla -ffp-contract=off -Iengine $(if $(CI),-Werror)
-KERNELS  := $(wildcard engine/kernels/*.c)
+ENGINE   := $(wildcard engine/*/*.c)
 HEADERS  := $(wildcard engine/*.h engine/*/*.h)
-SOURCES  := $(KERNELS) $(wildcard tests/kernels/*.c)
+TESTS    := $(wildcard tests/*/test_*.c)
+SOURCES  := $(ENGINE) $(TESTS) $(wildcard engine/kernels/*.h)
+programs  = $(patsubst tests/%.c,build/$(1)/%,$(TESTS))
 
-all: build/release/test_gemm ## build
+all: $(call programs,release) ## build
 
-build/%/test_gemm: tests/kernels/test_gemm.c $(KERNELS) $(HEADERS)
+build/release/%: tests/%.c $(ENGINE) $(HEADERS)
 	mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) $(SANITIZE) $(filter %.c,$^) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
+	$(CC) $(FLAGS) $(CFLAGS) $< $(ENGINE) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
 
-build/asan/test_gemm: SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g
+build/asan/%: tests/%.c $(ENGINE) $(HEADERS)
+	mkdir -p $(@D)
+	$(CC) $(FLAGS) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all \
+	  $< $(ENGINE) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
 
 test: deps ## install what is missing, build, run the tests
 	$(MAKE) all
-	build/release/test_gemm
+	for t in $(call programs,release); do $$t || exit 1; done
 
-asan: build/asan/test_gemm ## the tests under the address and undefined-behaviour sanitizers
-	CK_FORK=no build/asan/test_gemm
+asan: $(call programs,asan) ## the tests under the address and undefined-behaviour sanitizers
+	for t in $^; do CK_FORK=no $$t || exit 1; done
 
 layers: ## every header stands alone; the kernels know no other room
 	for h in $(HEADERS); do $(CC) $(FLAGS) -fsyntax-only -x c $$h || exit 1; done
 	! grep -nE 'include "(tensor|base|quant|ops|graph|format|image|train)/' engine/kernels/*.[ch]
 
 lint: ## formatting of the C sources
-	clang-format --dry-run -Werror $(SOURCES) $(wildcard engine/kernels/*.h)
+	clang-format --dry-run -Werror $(SOURCES)
 
 format: ## format them
-	clang-format -i $(SOURCES) $(wildcard engine/kernels/*.h)
+	clang-format -i $(SOURCES)
 
 deps: ## install the missing Debian packages
 	@missing=$$(dpkg-query -W -f '$${Package} $${Status}\n' $(PACKAGES) 2>/dev/null | \

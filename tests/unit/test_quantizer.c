@@ -1,0 +1,98 @@
+/* test_quantizer.c - levels, thresholds and encoding, by hand and by definition.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "quant/quantizer.h"
+
+/* Basis 1, 2 with bits 0/1: levels 0 1 2 3; a value on a threshold stays below. */
+START_TEST(unsigned_by_hand)
+{
+    struct lq_quantizer q;
+
+    lq_quantizer_init(&q, LQ_CODE_UNSIGNED, 2, (const float[]){1, 2});
+    for (int at = 0; at < 4; at++) {
+        ck_assert_float_eq(q.levels[at], (float)at);
+        ck_assert_int_eq(q.codes[at], at);
+    }
+    ck_assert_int_eq(lq_quantizer_level(&q, 0.5f), 0);
+    ck_assert_int_eq(lq_quantizer_level(&q, nextafterf(0.5f, 1)), 1);
+    ck_assert_int_eq(lq_quantizer_level(&q, -INFINITY), 0);
+    ck_assert_int_eq(lq_quantizer_level(&q, INFINITY), 3);
+}
+END_TEST
+
+/* Basis 1, -3 with bits -1/+1: levels -4 -2 2 4; the lowest is not code 0. */
+START_TEST(negative_basis_sorts_codes)
+{
+    const float levels[4] = {-4, -2, 2, 4};
+    const int codes[4] = {2, 3, 0, 1};
+    struct lq_quantizer q;
+
+    lq_quantizer_init(&q, LQ_CODE_SIGNED, 2, (const float[]){1, -3});
+    for (int at = 0; at < 4; at++) {
+        ck_assert_float_eq(q.levels[at], levels[at]);
+        ck_assert_int_eq(q.codes[at], codes[at]);
+    }
+}
+END_TEST
+
+/* Random snapped bases: what is decoded is integer times scale, and the nearest level is taken. */
+START_TEST(snapped_is_nearest)
+{
+    struct lq_snapped_basis snapped = {
+        _i % 2 ? LQ_CODE_SIGNED : LQ_CODE_UNSIGNED, _i / 2 + 1, 0, {0}, 0.037f};
+    struct lq_quantizer q;
+
+    for (int i = 0; i < snapped.bits; i++)
+        snapped.integers[i] = (int16_t)(rand() % 201 - 60);
+    lq_quantizer_init_snapped(&q, &snapped);
+    for (int at = 0; at < 1 << snapped.bits; at++)
+        ck_assert_float_eq(q.levels[at], (float)lq_code_level(&snapped, q.codes[at]) * 0.037f);
+    for (int trial = 0; trial < 500; trial++) {
+        float x = (float)(rand() % 20001 - 10000) * 0.003f, best = INFINITY;
+        int level = lq_quantizer_level(&q, x);
+
+        for (int at = 0; at < 1 << snapped.bits; at++)
+            best = fminf(best, fabsf(x - q.levels[at]));
+        ck_assert_float_le(fabsf(x - q.levels[level]), best + 1e-5f);
+    }
+}
+END_TEST
+
+START_TEST(grid_defaults)
+{
+    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_SIGNED, 2, 0), 14);
+    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_SIGNED, 4, 0), 15);
+    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_UNSIGNED, 3, 0), 31);
+    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_UNSIGNED, 8, 63), 255);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("quantizer");
+    TCase *tests = tcase_create("quantizer");
+    unsigned seed = (unsigned)time(NULL);
+
+    printf("seed %u\n", seed);
+    srand(seed);
+    tcase_add_test(tests, unsigned_by_hand);
+    tcase_add_test(tests, negative_basis_sorts_codes);
+    tcase_add_loop_test(tests, snapped_is_nearest, 0, 16);
+    tcase_add_test(tests, grid_defaults);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+
+    printf("%d passed, %d failed\n", srunner_ntests_run(runner) - failed, failed);
+    srunner_free(runner);
+    return failed != 0;
+}
