@@ -2,23 +2,24 @@
 PACKAGES := gcc libc6-dev make check clang-format
 CFLAGS   ?= -O2
 FLAGS    := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-            -Wvla -ffp-contract=off -Iengine $(if $(CI),-Werror)
+            -Wvla -ffp-contract=off -Iengine -Itests $(if $(CI),-Werror)
 ENGINE   := $(wildcard engine/*/*.c)
 HEADERS  := $(wildcard engine/*.h engine/*/*.h)
+SUPPORT  := $(wildcard tests/support/*.c)
 TESTS    := $(wildcard tests/*/test_*.c)
-SOURCES  := $(ENGINE) $(TESTS) $(wildcard engine/kernels/*.h)
+SOURCES  := $(ENGINE) $(TESTS) $(wildcard tests/support/*.[ch]) $(wildcard engine/kernels/*.h)
 programs  = $(patsubst tests/%.c,build/$(1)/%,$(TESTS))
 
 all: $(call programs,release) ## build
 
-build/release/%: tests/%.c $(ENGINE) $(HEADERS)
+build/release/%: tests/%.c $(ENGINE) $(SUPPORT) $(HEADERS)
 	mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) $< $(ENGINE) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
+	$(CC) $(FLAGS) $(CFLAGS) $< $(ENGINE) $(SUPPORT) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
 
-build/asan/%: tests/%.c $(ENGINE) $(HEADERS)
+build/asan/%: tests/%.c $(ENGINE) $(SUPPORT) $(HEADERS)
 	mkdir -p $(@D)
 	$(CC) $(FLAGS) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all \
-	  $< $(ENGINE) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
+	  $< $(ENGINE) $(SUPPORT) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
 
 test: deps ## install what is missing, build, run the tests
 	$(MAKE) all

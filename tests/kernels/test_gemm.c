@@ -2,17 +2,13 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "support/suite.h"
 #include "kernels/kernels.h"
 
 enum { M = 3, N = 6, WORDS = 5, K = WORDS * 32, MAX_BITS = 8 };
-
-static unsigned seed;
 
 /* Fills planes and levels with the same codes; `fill` 0: random, 1: all zero, 2: all one. */
 static void agree(int a_bits, int w_bits, int fill)
@@ -78,21 +74,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("gemm");
     TCase *tests = tcase_create("gemm");
 
-    seed = (unsigned)time(NULL);
-    printf("seed %u\n", seed);
-    srand(seed);
     tcase_add_loop_test(tests, planes_equal_levels, 1, MAX_BITS + 1);
     tcase_add_test(tests, hand_computed);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-
-    printf("%d passed, %d failed\n", srunner_ntests_run(runner) - failed, failed);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main("gemm", tests);
 }

@@ -2,12 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "support/suite.h"
 #include "quant/pack.h"
 #include "tensor/bitplanes.h"
 
@@ -46,21 +44,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pack");
     TCase *tests = tcase_create("pack");
-    unsigned seed = (unsigned)time(NULL);
 
-    printf("seed %u\n", seed);
-    srand(seed);
     tcase_add_test(tests, file_by_hand);
     tcase_add_loop_test(tests, there_and_back, 1, 9);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-
-    printf("%d passed, %d failed\n", srunner_ntests_run(runner) - failed, failed);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main("pack", tests);
 }

@@ -2,12 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <check.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "support/suite.h"
 #include "quant/quantizer.h"
 
 /* Basis 1, 2 with bits 0/1: levels 0 1 2 3; a value on a threshold stays below. */
@@ -76,23 +74,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("quantizer");
     TCase *tests = tcase_create("quantizer");
-    unsigned seed = (unsigned)time(NULL);
 
-    printf("seed %u\n", seed);
-    srand(seed);
     tcase_add_test(tests, unsigned_by_hand);
     tcase_add_test(tests, negative_basis_sorts_codes);
     tcase_add_loop_test(tests, snapped_is_nearest, 0, 16);
     tcase_add_test(tests, grid_defaults);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-
-    printf("%d passed, %d failed\n", srunner_ntests_run(runner) - failed, failed);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_main("quantizer", tests);
 }
