@@ -1,0 +1,57 @@
+/* status.c - how the engine's rooms report failure.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *lq_status_text(int status)
+{
+    switch (status) {
+#define X(name, value, text)                                                                       \
+    case name:                                                                                     \
+        return text;
+        LQ_STATUS_LIST(X)
+#undef X
+    default:
+        return "unknown status";
+    }
+}
+
+int lq_fail(struct lq_error *error, int status, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!error || error->status != LQ_OK)
+        return status;
+    error->status = status;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof(error->text), format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+int lq_fail_memory(struct lq_error *error)
+{
+    return lq_fail(error, LQ_ERR_MEMORY, "%s", lq_status_text(LQ_ERR_MEMORY));
+}
+
+int lq_error_prefix(struct lq_error *error, const char *format, ...)
+{
+    char text[sizeof(error->text)];
+    va_list arguments;
+    size_t used;
+
+    if (!error || error->status == LQ_OK)
+        return error ? error->status : LQ_OK;
+    memcpy(text, error->text, sizeof(text));
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof(error->text), format, arguments);
+    va_end(arguments);
+    used = strlen(error->text);
+    snprintf(error->text + used, sizeof(error->text) - used, ": %s", text);
+    return error->status;
+}
