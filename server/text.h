@@ -1,0 +1,33 @@
+/* text.h - a growing text, and the pieces of JSON that are written into it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Replies and log lines are written straight into one of these; a JSON tree is built for reading
+ * only. Start from {0}. A failed allocation sets `failed`, and every later call does nothing, so
+ * that a writer checks once, at the end. One thread at a time.
+ */
+#ifndef SERVER_TEXT_H
+#define SERVER_TEXT_H
+
+#include "lq.h"
+
+struct text {
+    char *bytes; /* not terminated; NULL while empty */
+    size_t length, capacity;
+    bool failed;
+};
+
+void text_append(struct text *text, const void *bytes, size_t length);
+void text_string(struct text *text, const char *string);
+void text_printf(struct text *text, const char *format, ...) LQ_PRINTF(2, 3);
+/* A JSON string with its quotes, or null for NULL. Bytes that are not UTF-8 become U+FFFD. */
+void text_json(struct text *text, const char *string);
+void text_json_bytes(struct text *text, const char *bytes, size_t length);
+/* A number that reads back as the same float. Finite values only. */
+void text_float(struct text *text, float value);
+void text_free(struct text *text);
+
+/* Fills *error (which may be NULL) unless it holds a failure already; returns status. */
+int error_set(struct lq_error *error, int status, const char *format, ...) LQ_PRINTF(3, 4);
+
+#endif
