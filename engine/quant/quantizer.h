@@ -64,9 +64,9 @@ int lq_code_level_raw(enum lq_code_kind kind, int bits, const int16_t *integers,
 int lq_grid_or_default(enum lq_code_kind kind, int bits, int grid);
 #define LQ_MAX_GRID 4095
 
-/* Snaps a learned basis to integers times one scale: of the scales (top / grid) * f, about 30
- * factors f from 0.85 to 1, the one whose snapped levels have the least squared error against the
- * float levels, each level weighted by weights[level] (its count; NULL: all equal). sum |n_i| <= grid
+/* Snaps a learned basis to integers times one scale: of the scales top / (grid f), about 30
+ * factors f of the grid from 0.85 to 1, the one whose levels have the least squared error against the
+ * learned ones, each weighted by weights[code] (its count; NULL: all equal). sum |n_i| <= grid
  * holds afterwards. A basis of zeros snaps to integers 2^i and the smallest normal scale. */
 void lq_snap_basis(enum lq_code_kind kind, int bits, const float *basis, int grid,
                    const double *weights, struct lq_snapped_basis *ret_snapped);

@@ -72,6 +72,46 @@ START_TEST(grid_defaults)
 }
 END_TEST
 
+/* Random bases on every grid: the bound holds and every level is within bits / 2 + 1 steps. */
+START_TEST(snapping)
+{
+    const int grids[] = {0, 31, 63, 255, LQ_MAX_GRID};
+
+    for (int trial = 0; trial < 500; trial++) {
+        enum lq_code_kind kind = trial & 1 ? LQ_CODE_SIGNED : LQ_CODE_UNSIGNED;
+        int grid = lq_grid_or_default(kind, _i, grids[trial % 5]), sum = 0;
+        struct lq_snapped_basis snapped;
+        float basis[LQ_MAX_BITS] = {0};
+
+        for (int i = 0; i < _i; i++)
+            basis[i] = (float)(rand() % 2001 - 500) * 1e-3f;
+        basis[0] += 0.6f;
+        lq_snap_basis(kind, _i, basis, grid, NULL, &snapped);
+        for (int i = 0; i < _i; i++) {
+            sum += abs(snapped.integers[i]);
+            ck_assert_float_le(fabsf(basis[i] - (float)snapped.integers[i] * snapped.scale),
+                               0.501f * snapped.scale);
+        }
+        ck_assert_int_le(sum, grid);
+        ck_assert_int_ge(sum, 1);
+    }
+}
+END_TEST
+
+START_TEST(snapping_by_hand)
+{
+    struct lq_snapped_basis snapped;
+
+    lq_snap_basis(LQ_CODE_UNSIGNED, 2, (const float[]){0.5f, 1.0f}, 3, NULL, &snapped);
+    ck_assert_int_eq(snapped.integers[0], 1);
+    ck_assert_int_eq(snapped.integers[1], 2);
+    ck_assert_float_eq(snapped.scale, 0.5f);
+    lq_snap_basis(LQ_CODE_SIGNED, 2, (const float[]){0, 0}, 14, NULL, &snapped);
+    ck_assert_int_eq(snapped.integers[1], 2);
+    ck_assert(snapped.scale > 0);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("quantizer");
@@ -80,5 +120,7 @@ int main(void)
     tcase_add_test(tests, negative_basis_sorts_codes);
     tcase_add_loop_test(tests, snapped_is_nearest, 0, 16);
     tcase_add_test(tests, grid_defaults);
+    tcase_add_loop_test(tests, snapping, 1, LQ_MAX_BITS + 1);
+    tcase_add_test(tests, snapping_by_hand);
     return suite_main("quantizer", tests);
 }
