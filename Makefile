@@ -12,14 +12,22 @@ programs  = $(patsubst tests/%.c,build/$(1)/%,$(TESTS))
 
 all: $(call programs,release) ## build
 
-build/release/%: tests/%.c $(ENGINE) $(SUPPORT) $(HEADERS)
-	mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) $< $(ENGINE) $(SUPPORT) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
+LINK      = $(CC) $(FLAGS) $(CFLAGS) $(1) $< $(ENGINE) $(SUPPORT) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
+COMMA    := ,
+INPUTS   := $(ENGINE) $(SUPPORT) $(HEADERS)
+MAKEFLAGS += --no-builtin-rules
 
-build/asan/%: tests/%.c $(ENGINE) $(SUPPORT) $(HEADERS)
+build/release/%: tests/%.c $(INPUTS)
 	mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) -g -fsanitize=address,undefined -fno-sanitize-recover=all \
-	  $< $(ENGINE) $(SUPPORT) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
+	$(call LINK)
+
+build/asan/%: tests/%.c $(INPUTS)
+	mkdir -p $(@D)
+	$(call LINK,-g -fsanitize=address$(COMMA)undefined -fno-sanitize-recover=all)
+
+build/tsan/%: tests/%.c $(INPUTS)
+	mkdir -p $(@D)
+	$(call LINK,-g -fsanitize=thread)
 
 test: deps ## install what is missing, build, run the tests
 	$(MAKE) all
@@ -27,6 +35,9 @@ test: deps ## install what is missing, build, run the tests
 
 asan: $(call programs,asan) ## the tests under the address and undefined-behaviour sanitizers
 	for t in $^; do CK_FORK=no $$t || exit 1; done
+
+tsan: $(call programs,tsan) ## the tests under the thread sanitizer
+	for t in $^; do CK_FORK=no TSAN_OPTIONS=halt_on_error=1 $$t || exit 1; done
 
 layers: ## every header stands alone; the kernels know no other room
 	for h in $(HEADERS); do $(CC) $(FLAGS) -fsyntax-only -x c $$h || exit 1; done
@@ -50,4 +61,4 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all test asan layers lint format deps clean help
+.PHONY: all test asan tsan layers lint format deps clean help

@@ -1,0 +1,92 @@
+/* cpu.c - what this CPU and this process may use.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const tier_names[LQ_CPU_TIER_COUNT] = {
+    [LQ_CPU_C] = "c", [LQ_CPU_AVX2] = "avx2", [LQ_CPU_AVX512] = "avx512", [LQ_CPU_NEON] = "neon"};
+
+unsigned lq_cpu_detect(void)
+{
+    unsigned tiers = 1u << LQ_CPU_C;
+
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+        __builtin_cpu_supports("popcnt"))
+        tiers |= 1u << LQ_CPU_AVX2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
+        tiers |= 1u << LQ_CPU_AVX512;
+#elif defined(__aarch64__)
+    tiers |= 1u << LQ_CPU_NEON; /* part of the architecture */
+#endif
+    return tiers;
+}
+
+const char *lq_cpu_tier_name(enum lq_cpu_tier tier)
+{
+    return tier_names[tier];
+}
+
+int lq_cpu_tier_from_name(const char *name)
+{
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
+        if (strcmp(tier_names[tier], name) == 0)
+            return tier;
+    return -1;
+}
+
+/* CPUs that a quota of `quota` microseconds in every `period` pays for, rounded up; 0: no quota. */
+static int quota_cpus(long long quota, long long period)
+{
+    if (quota <= 0 || period <= 0 || quota / period > 4096)
+        return 0;
+    return (int)((quota + period - 1) / period);
+}
+
+static bool read_number(const char *path, long long *ret_number)
+{
+    FILE *file = fopen(path, "re");
+    bool read;
+
+    if (!file)
+        return false;
+    read = fscanf(file, "%lld", ret_number) == 1;
+    fclose(file);
+    return read;
+}
+
+/* Control groups version 2 say "quota period" or "max period" in one file, version 1 has two. */
+static int cgroup_cpus(void)
+{
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    long long quota = 0, period = 0;
+
+    if (file) {
+        int read = fscanf(file, "%lld %lld", &quota, &period);
+
+        fclose(file);
+        return read == 2 ? quota_cpus(quota, period) : 0;
+    }
+    if (read_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", &quota) &&
+        read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", &period))
+        return quota_cpus(quota, period);
+    return 0;
+}
+
+int lq_cpu_count(void)
+{
+    cpu_set_t set;
+    int cpus = 1, quota = cgroup_cpus();
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        cpus = CPU_COUNT(&set);
+    if (quota > 0 && quota < cpus)
+        cpus = quota;
+    return cpus > 0 ? cpus : 1;
+}
