@@ -1,59 +1,93 @@
-# lqnet - builds what stands so far: the quantizer, the integer kernels, their tests.
-PACKAGES := gcc libc6-dev make check clang-format
-CFLAGS   ?= -O2
-FLAGS    := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-            -Wvla -ffp-contract=off -Iengine -Itests $(if $(CI),-Werror)
-ENGINE   := $(wildcard engine/*/*.c)
-HEADERS  := $(wildcard engine/*.h engine/*/*.h)
+# lqnet. `make help` lists the targets.
+
+# Everything that building and testing needs, as Debian 12 names it.
+PACKAGES := gcc libc6-dev make check clang-format pkg-config libopenblas-serial-dev libjansson-dev \
+            libxxhash-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev
+
+FLAVOUR  ?= release
+BUILD    := build/$(FLAVOUR)
+MULTI    := $(shell gcc -print-multiarch 2>/dev/null)
+BLAS     := openblas-serial
+
+CFLAGS   ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
+FLAGS    := -std=c11 -D_GNU_SOURCE $(WARNINGS) -ffp-contract=off -fvisibility=hidden -pthread -MMD -MP \
+            -Iengine -Itests -Ibuild/gen -isystem /usr/include/$(MULTI)/$(BLAS)
+LIBS     := -L/usr/lib/$(MULTI)/$(BLAS) -Wl,-rpath,/usr/lib/$(MULTI)/$(BLAS) -lopenblas -ljansson -lxxhash \
+            -lprotobuf-c -lturbojpeg -lpng16 -lm -lpthread
+
+HARDEN_release  := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+SANITIZE_asan   := -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZE_tsan   := -fsanitize=thread
+FLAGS    += $(HARDEN_$(FLAVOUR)) $(SANITIZE_$(FLAVOUR))
+LDFLAGS  += $(SANITIZE_$(FLAVOUR))
+
+ENGINE   := $(wildcard engine/*.c engine/*/*.c)
+SERVER   := $(wildcard server/*.c server/routes/*.c)
+CLI      := $(wildcard server/cli/*.c)
 SUPPORT  := $(wildcard tests/support/*.c)
-TESTS    := $(wildcard tests/*/test_*.c)
-SOURCES  := $(ENGINE) $(TESTS) $(wildcard tests/support/*.[ch]) $(wildcard engine/kernels/*.h)
-programs  = $(patsubst tests/%.c,build/$(1)/%,$(TESTS))
+TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c)
+HEADERS  := $(wildcard engine/*.h engine/*/*.h server/*.h server/*/*.h tests/support/*.h)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS)
 
-all: $(call programs,release) ## build
+objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
+PROGRAMS := $(if $(CLI),$(BUILD)/lqnet)
+SUITES   := $(patsubst %.c,$(BUILD)/%,$(TESTS))
+GENERATED := $(if $(wildcard engine/format/onnx.c),build/gen/onnx.pb-c.c)
 
-LINK      = $(CC) $(FLAGS) $(CFLAGS) $(1) $< $(ENGINE) $(SUPPORT) -o $@ -lcheck -lsubunit -lrt -lm -lpthread
-COMMA    := ,
-INPUTS   := $(ENGINE) $(SUPPORT) $(HEADERS)
-MAKEFLAGS += --no-builtin-rules
+all: $(BUILD)/liblq.a $(PROGRAMS) ## build the library and the programs
 
-build/release/%: tests/%.c $(INPUTS)
-	mkdir -p $(@D)
-	$(call LINK)
+$(BUILD)/liblq.a: $(call objects,$(ENGINE) $(GENERATED))
+	rm -f $@ && $(AR) rcs $@ $^
 
-build/asan/%: tests/%.c $(INPUTS)
-	mkdir -p $(@D)
-	$(call LINK,-g -fsanitize=address$(COMMA)undefined -fno-sanitize-recover=all)
+$(BUILD)/lqnet: $(call objects,$(CLI)) $(BUILD)/liblq.a
+	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
-build/tsan/%: tests/%.c $(INPUTS)
-	mkdir -p $(@D)
-	$(call LINK,-g -fsanitize=thread)
+$(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/liblq.a
+	$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt $(LIBS) -o $@
 
-test: deps ## install what is missing, build, run the tests
-	$(MAKE) all
-	for t in $(call programs,release); do $$t || exit 1; done
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(CFLAGS) -c $< -o $@
 
-asan: $(call programs,asan) ## the tests under the address and undefined-behaviour sanitizers
-	for t in $^; do CK_FORK=no $$t || exit 1; done
+# Generated code is not ours to warn about.
+$(BUILD)/build/gen/%.o: private WARNINGS := -w
+# The inner loops live from vectorization.
+$(call objects,$(wildcard engine/kernels/*_c.c)): private CFLAGS += -O3
 
-tsan: $(call programs,tsan) ## the tests under the thread sanitizer
-	for t in $^; do CK_FORK=no TSAN_OPTIONS=halt_on_error=1 $$t || exit 1; done
+build/gen/onnx.pb-c.c: /usr/include/onnx/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
+$(call objects,$(wildcard engine/format/*.c)): $(GENERATED)
 
-layers: ## every header stands alone; the kernels know no other room
-	for h in $(HEADERS); do $(CC) $(FLAGS) -fsyntax-only -x c $$h || exit 1; done
-	! grep -nE 'include "(tensor|base|quant|ops|graph|format|image|train)/' engine/kernels/*.[ch]
+suites: $(SUITES) $(PROGRAMS)
+	@sh tests/run.sh $(BUILD) $(if $(T),$(filter %/test_$(T),$(SUITES)),$(SUITES))
+
+test: deps ## install what is missing, build, run the tests (T=name: one suite)
+	@$(MAKE) --no-print-directory suites
+
+asan: ## the tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory suites FLAVOUR=asan
+
+tsan: ## the tests under the thread sanitizer
+	@$(MAKE) --no-print-directory suites FLAVOUR=tsan
+
+layers: ## arrows point down only
+	@sh tests/layers.sh
 
 lint: ## formatting of the C sources
-	clang-format --dry-run -Werror $(SOURCES)
+	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
 
 format: ## format them
-	clang-format -i $(SOURCES)
+	clang-format -i $(SOURCES) $(HEADERS)
 
 deps: ## install the missing Debian packages
-	@missing=$$(dpkg-query -W -f '$${Package} $${Status}\n' $(PACKAGES) 2>/dev/null | \
-	  awk '/ installed$$/ { have[$$1] = 1 } END { n = split("$(PACKAGES)", p, " "); \
-	  for (i = 1; i <= n; i++) if (!have[p[i]]) print p[i] }'); \
-	if [ -n "$$missing" ]; then apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y $$missing; fi
+	@missing=; for p in $(PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q ' installed$$' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else \
+	    echo "missing packages:$$missing; install them as root" >&2; exit 1; fi; \
+	  $$sudo apt-get update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y --no-install-recommends $$missing; fi
 
 clean: ## remove build/
 	rm -rf build
@@ -61,4 +95,5 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all test asan tsan layers lint format deps clean help
+.PHONY: all suites test asan tsan layers lint format deps clean help
+-include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))

@@ -97,7 +97,7 @@ struct lq_preprocess {
                           if it is larger or smaller, whatever its aspect */
     float mean[3];     /* input = (pixel * scale - mean) / std, channels R G B */
     float std[3];
-    float scale;       /* 1/255 for means between 0 and 1, 1 for means between 0 and 255 */
+    float scale; /* 1/255 for means between 0 and 1, 1 for means between 0 and 255 */
 };
 
 /* Checked against the file's header, before any pixel is decoded. */
@@ -127,8 +127,8 @@ int lq_model_open_memory(const struct lq_engine *engine, const void *bytes, size
                          struct lq_model **ret_model, struct lq_error *error) LQ_MUST_CHECK;
 
 struct lq_import_options {
-    const char *name;                /* of the model; NULL: the file's name without suffix */
-    const char *const *labels;       /* label_count class names, or NULL */
+    const char *name;          /* of the model; NULL: the file's name without suffix */
+    const char *const *labels; /* label_count class names, or NULL */
     int label_count;
     struct lq_preprocess preprocess; /* height and width are taken from the network */
     const char *augmentation;        /* how it was trained, see lq_augmentation below; or NULL */
@@ -139,7 +139,8 @@ int lq_model_import_onnx(const struct lq_engine *engine, const char *path,
                          const struct lq_import_options *options, struct lq_model **ret_model,
                          struct lq_error *error) LQ_MUST_CHECK;
 
-/* Writes a .lq file: a temporary file beside it, fsync, rename. Errors: LQ_ERR_IO, LQ_ERR_MEMORY. */
+/* Writes a .lq file: a temporary file beside it, fsync, rename. Errors: LQ_ERR_IO, LQ_ERR_MEMORY.
+ */
 int lq_model_save(const struct lq_model *model, const char *path,
                   struct lq_error *error) LQ_MUST_CHECK;
 
@@ -155,11 +156,11 @@ struct lq_model_info {
     bool output_is_probability;           /* the network ends in a softmax */
     int label_count;                      /* classes, or 0 */
     struct lq_preprocess preprocess;
-    int layer_count;                      /* see lq_model_layer */
-    int provenance_count;                 /* see lq_model_provenance */
-    int64_t macs;                         /* multiply-accumulates for one image */
-    int64_t quantized_macs;               /* of these, in integer arithmetic on codes */
-    size_t parameter_bytes;               /* of the stored tensors */
+    int layer_count;        /* see lq_model_layer */
+    int provenance_count;   /* see lq_model_provenance */
+    int64_t macs;           /* multiply-accumulates for one image */
+    int64_t quantized_macs; /* of these, in integer arithmetic on codes */
+    size_t parameter_bytes; /* of the stored tensors */
 };
 /* Pointers inside stay valid while the model does. */
 void lq_model_get_info(const struct lq_model *model, struct lq_model_info *ret_info);
@@ -172,17 +173,17 @@ void lq_model_provenance(const struct lq_model *model, int index, const char **r
 /* One node of the graph, in order of execution. */
 struct lq_layer_info {
     const char *name, *op;
-    int input_rank, output_rank;          /* of one image: 3 = height, width, channels; 1 = a vector */
+    int input_rank, output_rank; /* of one image: 3 = height, width, channels; 1 = a vector */
     int input_dims[4], output_dims[4];
-    int kernel_h, kernel_w;               /* 0 where it makes no sense */
-    int weight_bits, activation_bits;     /* 0: float */
-    int weight_grid, activation_grid;     /* see struct lq_bits */
+    int kernel_h, kernel_w;           /* 0 where it makes no sense */
+    int weight_bits, activation_bits; /* 0: float */
+    int weight_grid, activation_grid; /* see struct lq_bits */
     int64_t macs;
     size_t parameter_bytes;
-    int basis_rows, basis_bits;           /* of a quantized layer's weights (a row per output
-                                             channel) or of an activation quantizer (one row) */
-    const int16_t *basis;                 /* [basis_rows][basis_bits], integers */
-    const float *basis_scale;             /* [basis_rows]; basis value = integer * scale */
+    int basis_rows, basis_bits; /* of a quantized layer's weights (a row per output
+                                   channel) or of an activation quantizer (one row) */
+    const int16_t *basis;       /* [basis_rows][basis_bits], integers */
+    const float *basis_scale;   /* [basis_rows]; basis value = integer * scale */
 };
 /* index < layer_count. */
 void lq_model_layer(const struct lq_model *model, int index, struct lq_layer_info *ret_info);
@@ -253,7 +254,10 @@ int lq_model_top_k(const struct lq_model *model, const float *output, int top_k,
 
 struct lq_dataset;
 
-enum lq_split { LQ_SPLIT_TEST, LQ_SPLIT_TRAIN }; /* only CIFAR has two; others give all for either */
+enum lq_split {
+    LQ_SPLIT_TEST,
+    LQ_SPLIT_TRAIN
+}; /* only CIFAR has two; others give all for either */
 
 /* Errors: LQ_ERR_IO, LQ_ERR_NOT_FOUND (no such kind of folder), LQ_ERR_FORMAT (file, line). */
 int lq_dataset_open(const char *path, enum lq_split split, struct lq_dataset **ret_dataset,
@@ -275,15 +279,15 @@ struct lq_progress {
 };
 
 struct lq_evaluate_options {
-    int batch;         /* images at once; 0: 64 */
-    int threads;       /* 0: one per CPU that this process may use */
+    int batch;   /* images at once; 0: 64 */
+    int threads; /* 0: one per CPU that this process may use */
     enum lq_form form;
-    int64_t limit;     /* only the first images of the data set; 0: all */
+    int64_t limit; /* only the first images of the data set; 0: all */
     struct lq_progress progress;
 };
 struct lq_evaluation {
     int64_t count;
-    double top1, top5; /* percent */
+    double top1, top5;            /* percent */
     double seconds, images_per_s; /* decoding included */
     int classes;
     int64_t *confusion; /* [true class][predicted class]; lq_evaluation_deinit frees it */
@@ -319,17 +323,17 @@ struct lq_layer_bits {
 };
 
 struct lq_quantize_options {
-    struct lq_bits bits;   /* of all layers but the first convolution and the last dense layer */
+    struct lq_bits bits; /* of all layers but the first convolution and the last dense layer */
     const struct lq_layer_bits *layers; /* exceptions, these two included */
     int layer_count;
     enum lq_quantizer_kind quantizer;
-    int iterations;        /* QEM alternations, 0: 50; at least 20 */
-    int64_t images;        /* calibration images, 0: 1000 or as many as there are */
-    bool keep_batch_norm;  /* false: BatchNorm statistics are re-estimated on the calibration
-                              images, with the augmentation that the network was trained with */
+    int iterations;           /* QEM alternations, 0: 50; at least 20 */
+    int64_t images;           /* calibration images, 0: 1000 or as many as there are */
+    bool keep_batch_norm;     /* false: BatchNorm statistics are re-estimated on the calibration
+                                 images, with the augmentation that the network was trained with */
     const char *augmentation; /* overrides the model's own; see below */
     uint64_t seed;
-    int threads;           /* 0: one per CPU */
+    int threads; /* 0: one per CPU */
     struct lq_progress progress;
 };
 /* An augmentation is a list of words separated by commas: "crop4-black" (a random crop after
@@ -349,8 +353,9 @@ struct lq_quantize_report {
     struct lq_quantize_layer *layers; /* lq_quantize_report_deinit frees them */
 };
 
-/* Makes a quantized copy of a float model. Errors: LQ_ERR_INVALID (unknown layer, bits or grid out of
- * range, a model that is quantized already), LQ_ERR_NUMERIC (naming the tensor), LQ_ERR_CANCELLED. */
+/* Makes a quantized copy of a float model. Errors: LQ_ERR_INVALID (unknown layer, bits or grid out
+ * of range, a model that is quantized already), LQ_ERR_NUMERIC (naming the tensor),
+ * LQ_ERR_CANCELLED. */
 int lq_model_quantize(struct lq_model *model, const struct lq_dataset *dataset,
                       const struct lq_quantize_options *options, struct lq_model **ret_model,
                       struct lq_quantize_report *ret_report, struct lq_error *error) LQ_MUST_CHECK;

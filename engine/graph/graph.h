@@ -15,8 +15,8 @@
 #include "base/reader.h"
 #include "ops/op.h"
 
-#define LQ_MAX_NODES 4096
-#define LQ_MAX_NAME 256 /* bytes of a node's, value's, tensor's or label's name, with the zero */
+#define LQ_MAX_NODES   4096
+#define LQ_MAX_NAME    256 /* bytes of a node's, value's, tensor's or label's name, with the zero */
 #define LQ_MAX_CLASSES (1 << 20)
 
 struct lq_value {
@@ -94,13 +94,14 @@ int lq_graph_add_node(struct lq_graph *graph, const struct lq_node_spec *spec, i
 int lq_graph_find_value(const struct lq_graph *graph, const char *name);
 int lq_graph_find_node(const struct lq_graph *graph, const char *name);
 
-/* Names the output, drops nodes that it does not depend on, and checks the whole with its meta data:
- * labels against classes, preprocessing against the input. */
+/* Names the output, drops nodes that it does not depend on, and checks the whole with its meta
+ * data: labels against classes, preprocessing against the input. */
 int lq_graph_finish(struct lq_graph *graph, int output, struct lq_error *error) LQ_MUST_CHECK;
 
 /* meta setters: copies into the arena. Errors: LQ_ERR_LIMIT, LQ_ERR_INVALID (not UTF-8, control
  * characters), LQ_ERR_MEMORY. */
-int lq_graph_set_name(struct lq_graph *graph, const char *name, struct lq_error *error) LQ_MUST_CHECK;
+int lq_graph_set_name(struct lq_graph *graph, const char *name,
+                      struct lq_error *error) LQ_MUST_CHECK;
 int lq_graph_set_labels(struct lq_graph *graph, const char *const *labels, int count,
                         struct lq_error *error) LQ_MUST_CHECK;
 int lq_graph_set_provenance(struct lq_graph *graph, const char *key, const char *value,

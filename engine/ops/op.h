@@ -74,23 +74,23 @@ struct lq_window {
 
 /* Every attribute of every operator. Unused ones are zero. */
 struct lq_attributes {
-    struct lq_window window; /* conv, max_pool, average_pool */
-    int out_channels;        /* conv, dense */
-    int groups;              /* conv */
-    int bits;                /* weight bits of conv and dense, 0: float; bits of quantize */
-    int grid;                /* of the snapped basis, where bits > 0 */
-    bool ceil_mode;          /* pools: the last window may hang over the padded border */
-    bool count_include_pad;  /* average_pool: divide by the kernel's size, padding included */
-    float epsilon;           /* batch_norm */
-    float min, max;          /* clip; infinite where unbounded */
-    int axis;                /* concat: axis of one image's value */
-    int before[3], after[3]; /* pad: height, width, channels, >= 0 */
-    float value;             /* pad */
+    struct lq_window window;       /* conv, max_pool, average_pool */
+    int out_channels;              /* conv, dense */
+    int groups;                    /* conv */
+    int bits;                      /* weight bits of conv and dense, 0: float; bits of quantize */
+    int grid;                      /* of the snapped basis, where bits > 0 */
+    bool ceil_mode;                /* pools: the last window may hang over the padded border */
+    bool count_include_pad;        /* average_pool: divide by the kernel's size, padding included */
+    float epsilon;                 /* batch_norm */
+    float min, max;                /* clip; infinite where unbounded */
+    int axis;                      /* concat: axis of one image's value */
+    int before[3], after[3];       /* pad: height, width, channels, >= 0 */
+    float value;                   /* pad */
     int start[3], end[3], step[3]; /* slice: 0 <= start < end <= dim, step >= 1 */
-    int lrn_size;            /* channels summed over */
-    float alpha, beta, bias; /* lrn: y = x / (bias + alpha / size * sum x^2)^beta */
-    struct lq_shape shape;   /* reshape: of one image. Elements keep the order that they have with
-                                feature maps taken as channels, height, width, as in ONNX */
+    int lrn_size;                  /* channels summed over */
+    float alpha, beta, bias;       /* lrn: y = x / (bias + alpha / size * sum x^2)^beta */
+    struct lq_shape shape; /* reshape: of one image. Elements keep the order that they have with
+                              feature maps taken as channels, height, width, as in ONNX */
 };
 
 /* Text of a kind, as in files, and back (-1: unknown). */

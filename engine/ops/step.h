@@ -4,10 +4,10 @@
  *
  * A step is prepared once per model (weights folded, laid out for this CPU) and is immutable
  * afterwards; any number of sessions run it at once. It computes ONE image: batches are loops over
- * images, so that no answer can depend on the batch, buffers stay in cache, and several threads take
- * images side by side. A step may split its own work over the pool it is given (one image, several
- * threads); the pieces it splits into never depend on the number of threads, because a matrix
- * product's rounding may depend on its shape.
+ * images, so that no answer can depend on the batch, buffers stay in cache, and several threads
+ * take images side by side. A step may split its own work over the pool it is given (one image,
+ * several threads); the pieces it splits into never depend on the number of threads, because a
+ * matrix product's rounding may depend on its shape.
  */
 #ifndef LQ_OPS_STEP_H
 #define LQ_OPS_STEP_H
@@ -45,10 +45,10 @@ struct lq_step;
 struct lq_run {
     const void *inputs[LQ_MAX_INPUTS];
     void *output;
-    struct lq_pool *pool;  /* NULL: alone */
-    uint8_t *scratch;      /* step->scratch_bytes for each of the pool's workers */
-    int32_t *integers;     /* NULL, or where an integer convolution also leaves its sums
-                              [pixels][out_channels] as they are before the epilogue */
+    struct lq_pool *pool; /* NULL: alone */
+    uint8_t *scratch;     /* step->scratch_bytes for each of the pool's workers */
+    int32_t *integers;    /* NULL, or where an integer convolution also leaves its sums
+                             [pixels][out_channels] as they are before the epilogue */
 };
 typedef void lq_step_function(const struct lq_step *step, const struct lq_run *run);
 

@@ -47,8 +47,8 @@ int lq_qem_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n,
 
 /* Uniform quantizer v_i = 2^i * s: the scale s with the least squared error on the values, found by
  * alternating encoding and least squares in s from several starts. Errors: LQ_ERR_NUMERIC. */
-int lq_uniform_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n,
-                   int iterations, float *ret_basis, double *ret_relative_error,
+int lq_uniform_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n, int iterations,
+                   float *ret_basis, double *ret_relative_error,
                    struct lq_error *error) LQ_MUST_CHECK;
 
 /* Moving average of a basis with the zero-debiasing of TensorFlow 1's

@@ -14,7 +14,7 @@
 
 #include "lq.h"
 
-#define LQ_MAX_BITS 8
+#define LQ_MAX_BITS   8
 #define LQ_MAX_LEVELS (1 << LQ_MAX_BITS)
 
 enum lq_code_kind {
@@ -65,8 +65,8 @@ int lq_grid_or_default(enum lq_code_kind kind, int bits, int grid);
 #define LQ_MAX_GRID 4095
 
 /* Snaps a learned basis to integers times one scale: of the scales top / (grid f), about 30
- * factors f of the grid from 0.85 to 1, the one whose levels have the least squared error against the
- * learned ones, each weighted by weights[code] (its count; NULL: all equal). sum |n_i| <= grid
+ * factors f of the grid from 0.85 to 1, the one whose levels have the least squared error against
+ * the learned ones, each weighted by weights[code] (its count; NULL: all equal). sum |n_i| <= grid
  * holds afterwards. A basis of zeros snaps to integers 2^i and the smallest normal scale. */
 void lq_snap_basis(enum lq_code_kind kind, int bits, const float *basis, int grid,
                    const double *weights, struct lq_snapped_basis *ret_snapped);

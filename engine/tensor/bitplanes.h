@@ -4,8 +4,8 @@
  *
  * A pixel of `channels` codes of `bits` bits each is stored as `bits` runs of 32-bit words, plane 0
  * first: bit (c % 32) of word c / 32 of plane j is bit j of the code of channel c. Unused high bits
- * of the last word are zero. So a pixel of padding is all zero words, and an im2col row is a copy of
- * whole pixels, plane by plane.
+ * of the last word are zero. So a pixel of padding is all zero words, and an im2col row is a copy
+ * of whole pixels, plane by plane.
  */
 #ifndef LQ_TENSOR_BITPLANES_H
 #define LQ_TENSOR_BITPLANES_H

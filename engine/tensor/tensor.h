@@ -28,7 +28,7 @@ int lq_dtype_from_text(const char *text);
 
 #define LQ_MAX_RANK 4
 /* Of every dimension, of the elements of a tensor, and of a graph's buffers for one image. */
-#define LQ_MAX_DIM (1 << 24)
+#define LQ_MAX_DIM      (1 << 24)
 #define LQ_MAX_ELEMENTS (INT64_C(1) << 30)
 
 /* The shape of ONE image's value inside a graph (the batch is not part of it), or of a constant.

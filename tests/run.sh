@@ -1,0 +1,16 @@
+#!/bin/sh
+# run.sh BUILD SUITE... - runs the suites and adds up their "N passed, N failed".
+export LQNET="$1/lqnet"
+shift
+passed=0 failed=0
+for suite in "$@"; do
+    if ! output=$(timeout 300 "$suite" 2>&1) && ! echo "$output" | grep -qE '^[0-9]+ passed, [1-9][0-9]* failed$'; then
+        output="$output
+0 passed, 1 failed"
+    fi
+    echo "$output" | grep -vE '^[0-9]+ passed, [0-9]+ failed$'
+    counts=$(echo "$output" | awk '/^[0-9]+ passed, [0-9]+ failed$/ { line = $1 " " $3 } END { print line ? line : "0 1" }')
+    passed=$((passed + ${counts% *})) failed=$((failed + ${counts#* }))
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
