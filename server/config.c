@@ -247,8 +247,8 @@ static int on_pair(void *context, const char *section, const char *name, const c
 
     snprintf(place, sizeof place, "%s:%d", reading->path, reading->line);
     if (section[0])
-        return error_set(reading->error, LQ_ERR_FORMAT, "%s: section [%.64s]: there are no sections",
-                         place, section) == LQ_OK;
+        return error_set(reading->error, LQ_ERR_FORMAT,
+                         "%s: section [%.64s]: there are no sections", place, section) == LQ_OK;
     if (index >= 0 && reading->seen[index])
         return error_set(reading->error, LQ_ERR_FORMAT, "%s: %s is set twice", place, name) ==
                LQ_OK;
