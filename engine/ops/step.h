@@ -56,7 +56,7 @@ struct lq_step {
     const char *name; /* of the first node it computes */
     lq_step_function *run;
     const struct lq_attributes *attributes; /* of that node */
-    const void *state;                      /* what the step prepared for itself */
+    const void *state;                      /* what the step prepared for itself, or NULL */
     struct lq_buffer output;
     int input_count;
     struct lq_buffer inputs[LQ_MAX_INPUTS];
@@ -66,11 +66,45 @@ struct lq_step {
     bool integer;             /* leaves integers, see struct lq_run */
 };
 
-/* y = clamp(scale[c] * x + shift[c], min, max): what follows a product. */
-struct lq_epilogue {
-    float *scale, *shift; /* [channels] */
+/* What a step is prepared from: a node of the graph and the nodes after it that it takes over.
+ * graph/lower.h puts it together; the step keeps none of it but name and attributes. */
+struct lq_step_spec {
+    const char *name;
+    const struct lq_attributes *attributes;
+    const struct lq_tensor *const *params; /* [LQ_PARAM_COUNT] */
+    const struct lq_buffer *inputs;
+    int input_count;
+    const struct lq_kernels *kernels;
+    /* y = clamp(scale[c] * x + shift[c], min, max), by output channel: the bias, the batch
+     * normalizations and the ReLU that follow. NULL scale: y = clamp(x). */
+    const double *scale, *shift;
     float min, max;
+    const struct lq_snapped_basis *input_basis;  /* of an input in levels or planes, else NULL */
+    const struct lq_snapped_basis *output_basis; /* of the quantize node taken over, else NULL */
+    struct lq_buffer output;
 };
+
+/* Prepare functions: fill *ret_step; its state is made in the arena. Errors: LQ_ERR_MEMORY,
+ * LQ_ERR_LIMIT. */
+typedef int lq_step_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                            struct lq_step *ret_step, struct lq_error *error);
+lq_step_prepare lq_conv_float_prepare;   /* conv, dense on floats; quantized weights are decoded */
+lq_step_prepare lq_conv_integer_prepare; /* conv, dense on levels or planes */
+lq_step_prepare lq_affine_prepare;       /* batch_norm, relu, clip */
+lq_step_prepare lq_add_prepare;
+lq_step_prepare lq_concat_prepare;
+lq_step_prepare lq_pad_prepare;
+lq_step_prepare lq_slice_prepare;
+lq_step_prepare lq_reshape_prepare;
+lq_step_prepare lq_max_pool_prepare;
+lq_step_prepare lq_average_pool_prepare;
+lq_step_prepare lq_global_average_pool_prepare;
+lq_step_prepare lq_lrn_prepare;
+lq_step_prepare lq_softmax_prepare;
+lq_step_prepare lq_quantize_prepare;
+
+/* The part that all of them share: names, buffers, the function. */
+void lq_step_init(struct lq_step *step, const struct lq_step_spec *spec, lq_step_function *run);
 
 /* Splits rows of an output map into tiles of whole rows, about LQ_TILE_PIXELS pixels each, whatever
  * the number of threads. */

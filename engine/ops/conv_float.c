@@ -1,0 +1,120 @@
+/* conv_float.c - convolutions and dense layers on floats.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The scale of what follows (batch normalization) is multiplied into the weights, its shift becomes
+ * the bias. Rows of output pixels are unrolled tile by tile and multiplied by BLAS; tiles have the
+ * same shape whatever the batch and the number of threads, so the product rounds the same way.
+ */
+#include <string.h>
+
+#include "base/size.h"
+#include "base/status.h"
+#include "ops/gemm.h"
+#include "ops/weights.h"
+#include "ops/window.h"
+
+struct state {
+    struct lq_conv_geometry geometry;
+    const float *weights; /* [out][length] */
+    const float *bias;    /* [out] */
+    float min, max;
+};
+
+struct work {
+    const struct lq_step *step;
+    const struct lq_run *run;
+};
+
+static void finish(const struct state *state, int pixels, float *output)
+{
+    int channels = state->geometry.out.channels;
+
+    for (int pixel = 0; pixel < pixels; pixel++, output += channels)
+        for (int c = 0; c < channels; c++) {
+            float y = output[c] + state->bias[c];
+
+            y = y < state->min ? state->min : y;
+            output[c] = y > state->max ? state->max : y;
+        }
+}
+
+static void run_tile(void *context, int tile, int worker)
+{
+    const struct work *work = context;
+    const struct state *state = work->step->state;
+    const struct lq_conv_geometry *g = &state->geometry;
+    int first = tile * g->tiling.rows, last = first + g->tiling.rows;
+    float *rows = (float *)(work->run->scratch + (size_t)worker * work->step->scratch_bytes);
+    const float *input = work->run->inputs[0];
+    float *output =
+        (float *)work->run->output + (size_t)first * (size_t)g->out.width * (size_t)g->out.channels;
+
+    if (last > g->out.height)
+        last = g->out.height;
+    int pixels = (last - first) * g->out.width;
+    for (int group = 0; group < g->groups; group++) {
+        struct lq_pixel_layout layout = {.pixel_bytes = (size_t)g->in.channels * sizeof(float),
+                                         .offset = (size_t)(group * g->group_in) * sizeof(float),
+                                         .part_bytes = (size_t)g->group_in * sizeof(float),
+                                         .parts = 1};
+        const float *from = rows;
+        int stride = g->length;
+
+        if (g->pointwise) {
+            from = input + (size_t)first * (size_t)g->in.width * (size_t)g->in.channels +
+                   (size_t)(group * g->group_in);
+            stride = g->in.channels;
+        } else {
+            lq_unroll(g, &layout, input, first, last, rows);
+        }
+        lq_gemm_float(pixels, g->group_out, g->length, from, stride,
+                      state->weights + (size_t)(group * g->group_out) * (size_t)g->length,
+                      output + group * g->group_out, g->out.channels);
+    }
+    finish(state, pixels, output);
+}
+
+static void conv_float_run(const struct lq_step *step, const struct lq_run *run)
+{
+    const struct state *state = step->state;
+    struct work work = {step, run};
+
+    lq_pool_run(run->pool, state->geometry.tiling.tiles, run_tile, &work);
+}
+
+int lq_conv_float_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                          struct lq_step *ret_step, struct lq_error *error)
+{
+    struct state *state = lq_arena_alloc(arena, 1, sizeof(*state));
+    float *weights, *bias;
+    size_t tile_floats;
+
+    if (!state)
+        return lq_fail_memory(error);
+    lq_conv_geometry_init(&state->geometry, spec);
+    const struct lq_conv_geometry *g = &state->geometry;
+    weights = lq_arena_alloc(arena, (size_t)g->out.channels * (size_t)g->length, sizeof(float));
+    bias = lq_arena_alloc(arena, (size_t)g->out.channels, sizeof(float));
+    if (!weights || !bias)
+        return lq_fail_memory(error);
+    lq_weights_decode(spec, g->out.channels, g->length, weights);
+    for (int c = 0; c < g->out.channels && spec->scale; c++) {
+        bias[c] = (float)spec->shift[c];
+        for (int k = 0; k < g->length; k++) {
+            float *w = &weights[(size_t)c * (size_t)g->length + (size_t)k];
+
+            *w = (float)(*w * spec->scale[c]);
+        }
+    }
+    state->weights = weights;
+    state->bias = bias;
+    state->min = spec->min;
+    state->max = spec->max;
+    lq_step_init(ret_step, spec, conv_float_run);
+    ret_step->state = state;
+    tile_floats = (size_t)g->tiling.rows * (size_t)g->out.width * (size_t)g->length;
+    ret_step->scratch_bytes =
+        g->pointwise ? 0 : lq_size_round_up(tile_floats * sizeof(float), LQ_ALIGNMENT);
+    return LQ_OK;
+}

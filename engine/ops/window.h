@@ -1,0 +1,35 @@
+/* window.h - the geometry of convolutions, and their unrolling into matrix rows (im2col).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef LQ_OPS_WINDOW_H
+#define LQ_OPS_WINDOW_H
+
+#include "ops/step.h"
+
+/* A convolution, or a dense layer as a convolution of one pixel. */
+struct lq_conv_geometry {
+    struct lq_map in, out;
+    struct lq_window window;
+    int groups;
+    int group_in, group_out; /* channels of one group */
+    int taps;                /* kernel_h * kernel_w */
+    int length;              /* of a dot product: taps * group_in */
+    bool pointwise;          /* output pixel = input pixel: rows need no unrolling */
+    struct lq_tiling tiling;
+};
+void lq_conv_geometry_init(struct lq_conv_geometry *geometry, const struct lq_step_spec *spec);
+
+/* How a pixel is laid out: `parts` runs of part_bytes, of which a row takes all; the pixel's runs
+ * are part_stride bytes apart, starting at `offset`. */
+struct lq_pixel_layout {
+    size_t pixel_bytes, offset, part_bytes, part_stride;
+    int parts;
+};
+
+/* One row for each output pixel of rows first..last-1: for each part, tap after tap, the input
+ * pixel's run, or zeros where the tap falls on padding. */
+void lq_unroll(const struct lq_conv_geometry *geometry, const struct lq_pixel_layout *layout,
+               const void *input, int first, int last, void *ret_rows);
+
+#endif
