@@ -1,0 +1,208 @@
+/* conv_integer.c - quantized convolutions and dense layers: integer sums, then the epilogue.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Two forms of the same sums (paper eq. 8): on integer levels, which is the definition, and on
+ * packed planes. Which one it is follows from how the input is stored.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "base/status.h"
+#include "ops/epilogue.h"
+#include "ops/weights.h"
+#include "ops/window.h"
+#include "tensor/bitplanes.h"
+
+struct state {
+    struct lq_conv_geometry geometry;
+    struct lq_pixel_layout layout; /* of the input; its offset is that of group 0 */
+    bool planes;
+    int words;              /* of one plane of an unrolled row */
+    size_t row_bytes;       /* of an unrolled row */
+    const int16_t *levels;  /* [out][length] */
+    const uint32_t *packed; /* [out][weight bits][words] */
+    const int16_t *w_basis; /* [out][weight bits] */
+    int16_t a_basis[LQ_MAX_BITS];
+    int a_bits, w_bits;
+    struct lq_kernels kernels;
+    struct lq_epilogue epilogue;
+    size_t sums_offset, levels_offset; /* in a worker's scratch */
+};
+
+struct work {
+    const struct lq_step *step;
+    const struct lq_run *run;
+};
+
+static void multiply(const struct state *s, int group, int pixels, const void *rows, int32_t *sums)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    int column = group * g->group_out;
+
+    if (!s->planes) {
+        s->kernels.gemm_levels(pixels, g->group_out, g->length, rows,
+                               s->levels + (size_t)column * (size_t)g->length, sums + column,
+                               (size_t)g->out.channels);
+        return;
+    }
+    struct lq_planes planes = {
+        .m = pixels,
+        .n = g->group_out,
+        .words = s->words,
+        .a_bits = s->a_bits,
+        .w_bits = s->w_bits,
+        .a = rows,
+        .w = s->packed + (size_t)column * (size_t)s->w_bits * (size_t)s->words,
+        .a_basis = s->a_basis,
+        .w_basis = s->w_basis + (size_t)column * (size_t)s->w_bits,
+        .sums = sums + column,
+        .stride = (size_t)g->out.channels,
+    };
+    s->kernels.gemm_planes(&planes);
+}
+
+static void run_tile(void *context, int tile, int worker)
+{
+    const struct work *work = context;
+    const struct state *s = work->step->state;
+    const struct lq_conv_geometry *g = &s->geometry;
+    int first = tile * g->tiling.rows, last = first + g->tiling.rows;
+    uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
+    int32_t *sums = (int32_t *)(void *)(scratch + s->sums_offset);
+
+    if (last > g->out.height)
+        last = g->out.height;
+    int pixels = (last - first) * g->out.width;
+    size_t before = (size_t)first * (size_t)g->out.width; /* pixels of earlier tiles */
+    for (int group = 0; group < g->groups; group++) {
+        struct lq_pixel_layout layout = s->layout;
+
+        layout.offset = (size_t)group * layout.part_bytes;
+        lq_unroll(g, &layout, work->run->inputs[0], first, last, scratch);
+        multiply(s, group, pixels, scratch, sums);
+    }
+    if (work->run->integers)
+        memcpy(work->run->integers + before * (size_t)g->out.channels, sums,
+               (size_t)pixels * (size_t)g->out.channels * sizeof(*sums));
+    lq_epilogue_run(&s->epilogue, sums, pixels, scratch + s->levels_offset,
+                    (uint8_t *)work->run->output + before * lq_epilogue_pixel_bytes(&s->epilogue));
+}
+
+static void conv_integer_run(const struct lq_step *step, const struct lq_run *run)
+{
+    const struct state *state = step->state;
+    struct work work = {step, run};
+
+    lq_pool_run(run->pool, state->geometry.tiling.tiles, run_tile, &work);
+}
+
+static int init_weights(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+                        struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    size_t rows = (size_t)g->out.channels;
+    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
+    int16_t *w_basis = lq_arena_alloc(arena, rows * (size_t)s->w_bits, sizeof(*w_basis));
+
+    if (!w_basis)
+        return lq_fail_memory(error);
+    memcpy(w_basis, basis, rows * (size_t)s->w_bits * sizeof(*basis));
+    s->w_basis = w_basis;
+    if (s->planes) {
+        uint32_t *packed =
+            lq_arena_alloc(arena, rows * (size_t)s->w_bits * (size_t)s->words, sizeof(*packed));
+
+        s->packed = packed;
+        if (!packed)
+            return lq_fail_memory(error);
+        return lq_weights_planes(spec, g->out.channels, g->taps, g->group_in, packed, error);
+    }
+    int16_t *levels = lq_arena_alloc(arena, rows * (size_t)g->length, sizeof(*levels));
+
+    s->levels = levels;
+    if (!levels)
+        return lq_fail_memory(error);
+    return lq_weights_levels(spec, g->out.channels, g->length, levels, error);
+}
+
+static void init_layout(struct state *s, const struct lq_step_spec *spec)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+
+    if (s->planes) {
+        size_t plane_bytes = (size_t)lq_plane_words(g->in.channels) * sizeof(uint32_t);
+
+        s->words = g->taps * lq_plane_words(g->group_in);
+        s->layout = (struct lq_pixel_layout){.pixel_bytes = plane_bytes * (size_t)s->a_bits,
+                                             .part_bytes = (size_t)lq_plane_words(g->group_in) *
+                                                           sizeof(uint32_t),
+                                             .part_stride = plane_bytes,
+                                             .parts = s->a_bits};
+    } else {
+        s->layout =
+            (struct lq_pixel_layout){.pixel_bytes = (size_t)g->in.channels * sizeof(int16_t),
+                                     .part_bytes = (size_t)g->group_in * sizeof(int16_t),
+                                     .parts = 1};
+    }
+    s->row_bytes = (size_t)g->taps * s->layout.part_bytes * (size_t)s->layout.parts;
+    memcpy(s->a_basis, spec->input_basis->integers, sizeof(s->a_basis));
+}
+
+/* Largest magnitude of a sum: every product at the ends of both grids. */
+static int32_t sum_bound(const struct lq_conv_geometry *g, const struct lq_step_spec *spec)
+{
+    return (int32_t)((int64_t)g->length * spec->attributes->grid * spec->input_basis->grid);
+}
+
+static int init_epilogue(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+                         struct lq_error *error)
+{
+    int channels = s->geometry.out.channels, status;
+    const float *w_scale = spec->params[LQ_PARAM_SCALE]->data;
+    double *scale = lq_alloc((size_t)channels, sizeof(*scale));
+
+    if (!scale)
+        return lq_fail_memory(error);
+    for (int c = 0; c < channels; c++)
+        scale[c] = (double)w_scale[c] * (double)spec->input_basis->scale;
+    status =
+        lq_epilogue_init(&s->epilogue, arena, spec, scale, sum_bound(&s->geometry, spec), error);
+    free(scale);
+    return status;
+}
+
+int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                            struct lq_step *ret_step, struct lq_error *error)
+{
+    struct state *s = lq_arena_alloc(arena, 1, sizeof(*s));
+    size_t tile_pixels;
+    int status;
+
+    if (!s)
+        return lq_fail_memory(error);
+    lq_conv_geometry_init(&s->geometry, spec);
+    s->planes = spec->inputs[0].store == LQ_STORE_PLANES;
+    s->a_bits = spec->input_basis->bits;
+    s->w_bits = spec->attributes->bits;
+    s->kernels = *spec->kernels;
+    init_layout(s, spec);
+    status = init_weights(s, arena, spec, error);
+    if (status == LQ_OK)
+        status = init_epilogue(s, arena, spec, error);
+    if (status != LQ_OK)
+        return status;
+    lq_step_init(ret_step, spec, conv_integer_run);
+    ret_step->state = s;
+    ret_step->integer = true;
+    tile_pixels = (size_t)s->geometry.tiling.rows * (size_t)s->geometry.out.width;
+    s->sums_offset = lq_size_round_up(tile_pixels * s->row_bytes, LQ_ALIGNMENT);
+    s->levels_offset =
+        s->sums_offset +
+        lq_size_round_up(tile_pixels * (size_t)s->geometry.out.channels * sizeof(int32_t),
+                         LQ_ALIGNMENT);
+    ret_step->scratch_bytes =
+        s->levels_offset + lq_size_round_up((size_t)s->geometry.out.channels, LQ_ALIGNMENT);
+    return LQ_OK;
+}
