@@ -1,0 +1,87 @@
+/* elementwise.c - batch normalization, ReLU, clip; addition.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/status.h"
+#include "ops/step.h"
+
+struct state {
+    const float *scale, *shift; /* [channels], or NULL: only clamped */
+    float min, max;
+};
+
+static inline float clamp(float y, float min, float max)
+{
+    y = y < min ? min : y;
+    return y > max ? max : y;
+}
+
+static int prepare(struct lq_arena *arena, const struct lq_step_spec *spec, lq_step_function *run,
+                   struct lq_step *ret_step, struct lq_error *error)
+{
+    size_t channels = (size_t)lq_shape_map(&spec->output.shape).channels;
+    struct state *state = lq_arena_alloc(arena, 1, sizeof(*state));
+    float *scale = lq_arena_alloc(arena, channels, sizeof(*scale));
+    float *shift = lq_arena_alloc(arena, channels, sizeof(*shift));
+
+    if (!state || !scale || !shift)
+        return lq_fail_memory(error);
+    *state = (struct state){.min = spec->min, .max = spec->max};
+    if (spec->scale) {
+        for (size_t c = 0; c < channels; c++) {
+            scale[c] = (float)spec->scale[c];
+            shift[c] = (float)spec->shift[c];
+        }
+        state->scale = scale;
+        state->shift = shift;
+    }
+    lq_step_init(ret_step, spec, run);
+    ret_step->state = state;
+    return LQ_OK;
+}
+
+static void affine_run(const struct lq_step *step, const struct lq_run *run)
+{
+    const struct state *state = step->state;
+    struct lq_map map = lq_shape_map(&step->output.shape);
+    const float *input = run->inputs[0];
+    float *output = run->output;
+
+    for (int pixel = 0; pixel < map.height * map.width; pixel++) {
+        for (int c = 0; c < map.channels; c++) {
+            float y = state->scale ? state->scale[c] * input[c] + state->shift[c] : input[c];
+
+            output[c] = clamp(y, state->min, state->max);
+        }
+        input += map.channels;
+        output += map.channels;
+    }
+}
+
+int lq_affine_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                      struct lq_step *ret_step, struct lq_error *error)
+{
+    return prepare(arena, spec, affine_run, ret_step, error);
+}
+
+/* Inputs are added from left to right. */
+static void add_run(const struct lq_step *step, const struct lq_run *run)
+{
+    const struct state *state = step->state;
+    int64_t elements = lq_shape_elements(&step->output.shape);
+    float *output = run->output;
+
+    for (int64_t i = 0; i < elements; i++) {
+        float sum = ((const float *)run->inputs[0])[i];
+
+        for (int input = 1; input < step->input_count; input++)
+            sum += ((const float *)run->inputs[input])[i];
+        output[i] = clamp(sum, state->min, state->max);
+    }
+}
+
+int lq_add_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                   struct lq_step *ret_step, struct lq_error *error)
+{
+    return prepare(arena, spec, add_run, ret_step, error);
+}

@@ -1,0 +1,132 @@
+/* pool.c - maximum and average over windows of a feature map.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <math.h>
+
+#include "ops/step.h"
+
+/* The part of a window that lies on the map, and how many of its taps lie on the padded map (with
+ * ceil_mode the last window may reach beyond that too). */
+struct span {
+    int from, to, padded;
+};
+
+static struct span window_span(int start, int kernel, int size, int pad_after)
+{
+    int end = start + kernel, limit = size + pad_after;
+    struct span span = {start < 0 ? 0 : start, end > size ? size : end, 0};
+
+    span.padded = (end > limit ? limit : end) - start;
+    return span;
+}
+
+struct pooled {
+    const float *input;
+    int width, channels;
+    struct span y, x;
+};
+
+/* Calls `reduce` with the window of every output pixel. */
+typedef void reduce_function(const struct lq_step *step, const struct pooled *window,
+                             float *output);
+
+static void each_window(const struct lq_step *step, const struct lq_run *run,
+                        reduce_function *reduce)
+{
+    const struct lq_window *w = &step->attributes->window;
+    struct lq_map in = lq_shape_map(&step->inputs[0].shape);
+    struct lq_map out = lq_shape_map(&step->output.shape);
+    struct pooled window = {.input = run->inputs[0], .width = in.width, .channels = in.channels};
+    float *output = run->output;
+
+    for (int y = 0; y < out.height; y++) {
+        window.y = window_span(y * w->stride_h - w->pad_top, w->kernel_h, in.height, w->pad_bottom);
+        for (int x = 0; x < out.width; x++, output += out.channels) {
+            window.x =
+                window_span(x * w->stride_w - w->pad_left, w->kernel_w, in.width, w->pad_right);
+            reduce(step, &window, output);
+        }
+    }
+}
+
+static void reduce_max(const struct lq_step *step, const struct pooled *window, float *output)
+{
+    (void)step;
+    for (int c = 0; c < window->channels; c++)
+        output[c] = -INFINITY;
+    for (int y = window->y.from; y < window->y.to; y++)
+        for (int x = window->x.from; x < window->x.to; x++) {
+            const float *pixel = window->input + ((size_t)y * (size_t)window->width + (size_t)x) *
+                                                     (size_t)window->channels;
+
+            for (int c = 0; c < window->channels; c++)
+                output[c] = pixel[c] > output[c] ? pixel[c] : output[c];
+        }
+}
+
+static void reduce_average(const struct lq_step *step, const struct pooled *window, float *output)
+{
+    int count = (window->y.to - window->y.from) * (window->x.to - window->x.from);
+
+    if (step->attributes->count_include_pad)
+        count = window->y.padded * window->x.padded;
+    for (int c = 0; c < window->channels; c++)
+        output[c] = 0;
+    for (int y = window->y.from; y < window->y.to; y++)
+        for (int x = window->x.from; x < window->x.to; x++) {
+            const float *pixel = window->input + ((size_t)y * (size_t)window->width + (size_t)x) *
+                                                     (size_t)window->channels;
+
+            for (int c = 0; c < window->channels; c++)
+                output[c] += pixel[c];
+        }
+    for (int c = 0; c < window->channels; c++)
+        output[c] /= (float)count;
+}
+
+static void max_pool_run(const struct lq_step *step, const struct lq_run *run)
+{
+    each_window(step, run, reduce_max);
+}
+
+static void average_pool_run(const struct lq_step *step, const struct lq_run *run)
+{
+    each_window(step, run, reduce_average);
+}
+
+static void global_average_pool_run(const struct lq_step *step, const struct lq_run *run)
+{
+    struct lq_map in = lq_shape_map(&step->inputs[0].shape);
+    struct pooled all = {
+        run->inputs[0], in.width, in.channels, {0, in.height, in.height}, {0, in.width, in.width}};
+
+    reduce_average(step, &all, run->output);
+}
+
+int lq_max_pool_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                        struct lq_step *ret_step, struct lq_error *error)
+{
+    (void)arena;
+    (void)error;
+    lq_step_init(ret_step, spec, max_pool_run);
+    return LQ_OK;
+}
+
+int lq_average_pool_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                            struct lq_step *ret_step, struct lq_error *error)
+{
+    (void)arena;
+    (void)error;
+    lq_step_init(ret_step, spec, average_pool_run);
+    return LQ_OK;
+}
+
+int lq_global_average_pool_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                                   struct lq_step *ret_step, struct lq_error *error)
+{
+    (void)arena;
+    (void)error;
+    lq_step_init(ret_step, spec, global_average_pool_run);
+    return LQ_OK;
+}

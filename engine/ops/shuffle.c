@@ -1,0 +1,124 @@
+/* shuffle.c - operators that only move floats: concat, pad, slice, reshape.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <string.h>
+
+#include "ops/step.h"
+
+/* Inputs side by side along an axis: for every index before the axis, a run of each input. */
+static void concat_run(const struct lq_step *step, const struct lq_run *run)
+{
+    int axis = step->attributes->axis;
+    size_t outer = 1, to = 0;
+    float *output = run->output;
+
+    for (int i = 0; i < axis; i++)
+        outer *= (size_t)step->output.shape.dims[i];
+    for (size_t index = 0; index < outer; index++)
+        for (int i = 0; i < step->input_count; i++) {
+            size_t length = (size_t)lq_shape_elements(&step->inputs[i].shape) / outer;
+
+            memcpy(output + to, (const float *)run->inputs[i] + index * length,
+                   length * sizeof(float));
+            to += length;
+        }
+}
+
+int lq_concat_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                      struct lq_step *ret_step, struct lq_error *error)
+{
+    (void)arena;
+    (void)error;
+    lq_step_init(ret_step, spec, concat_run);
+    return LQ_OK;
+}
+
+static void pad_run(const struct lq_step *step, const struct lq_run *run)
+{
+    const struct lq_attributes *a = step->attributes;
+    struct lq_map in = lq_shape_map(&step->inputs[0].shape);
+    struct lq_map out = lq_shape_map(&step->output.shape);
+    const float *input = run->inputs[0];
+    float *output = run->output;
+    size_t elements = (size_t)lq_shape_elements(&step->output.shape);
+
+    for (size_t i = 0; i < elements; i++)
+        output[i] = a->value;
+    for (int y = 0; y < in.height; y++)
+        for (int x = 0; x < in.width; x++, input += in.channels) {
+            size_t pixel =
+                (size_t)(y + a->before[0]) * (size_t)out.width + (size_t)(x + a->before[1]);
+
+            memcpy(output + pixel * (size_t)out.channels + a->before[2], input,
+                   (size_t)in.channels * sizeof(float));
+        }
+}
+
+int lq_pad_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                   struct lq_step *ret_step, struct lq_error *error)
+{
+    (void)arena;
+    (void)error;
+    lq_step_init(ret_step, spec, pad_run);
+    return LQ_OK;
+}
+
+static void slice_run(const struct lq_step *step, const struct lq_run *run)
+{
+    const struct lq_attributes *a = step->attributes;
+    struct lq_map in = lq_shape_map(&step->inputs[0].shape);
+    struct lq_map out = lq_shape_map(&step->output.shape);
+    float *output = run->output;
+
+    for (int y = 0; y < out.height; y++)
+        for (int x = 0; x < out.width; x++) {
+            size_t pixel = (size_t)(a->start[0] + y * a->step[0]) * (size_t)in.width +
+                           (size_t)(a->start[1] + x * a->step[1]);
+            const float *input =
+                (const float *)run->inputs[0] + pixel * (size_t)in.channels + a->start[2];
+
+            for (int c = 0; c < out.channels; c++)
+                *output++ = input[(size_t)c * (size_t)a->step[2]];
+        }
+}
+
+int lq_slice_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                     struct lq_step *ret_step, struct lq_error *error)
+{
+    (void)arena;
+    (void)error;
+    lq_step_init(ret_step, spec, slice_run);
+    return LQ_OK;
+}
+
+/* Where in storage the element is that comes `index`-th when maps are read channel by channel. */
+static size_t storage_index(const struct lq_shape *shape, size_t index)
+{
+    if (shape->rank != 3)
+        return index;
+    size_t width = (size_t)shape->dims[1], channels = (size_t)shape->dims[2];
+    size_t pixels = (size_t)shape->dims[0] * width;
+
+    return index % pixels * channels + index / pixels;
+}
+
+static void reshape_run(const struct lq_step *step, const struct lq_run *run)
+{
+    size_t elements = (size_t)lq_shape_elements(&step->output.shape);
+    const float *input = run->inputs[0];
+    float *output = run->output;
+
+    for (size_t i = 0; i < elements; i++)
+        output[storage_index(&step->output.shape, i)] =
+            input[storage_index(&step->inputs[0].shape, i)];
+}
+
+int lq_reshape_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                       struct lq_step *ret_step, struct lq_error *error)
+{
+    (void)arena;
+    (void)error;
+    lq_step_init(ret_step, spec, reshape_run);
+    return LQ_OK;
+}
