@@ -1,0 +1,43 @@
+/* infer.h - shape inference, one function per kind of operator.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Each checks attributes and parameters against the inputs' shapes. The number of inputs, and that
+ * no foreign parameter is present and all are finite, has been checked before; the output's own
+ * limits are checked after.
+ */
+#ifndef LQ_OPS_INFER_H
+#define LQ_OPS_INFER_H
+
+#include "ops/op.h"
+
+struct lq_infer {
+    const struct lq_attributes *attributes;
+    const struct lq_shape *inputs;
+    int input_count;
+    const struct lq_tensor *const *params;
+    struct lq_error *error;
+};
+
+typedef int lq_infer_function(const struct lq_infer *infer, struct lq_shape *ret_output);
+lq_infer_function lq_infer_conv, lq_infer_dense, lq_infer_batch_norm,
+    lq_infer_quantize;                                               /* layers */
+lq_infer_function lq_infer_pool, lq_infer_global_pool, lq_infer_lrn; /* maps */
+lq_infer_function lq_infer_same, lq_infer_clip, lq_infer_add, lq_infer_concat, lq_infer_pad,
+    lq_infer_slice, lq_infer_reshape; /* shapes */
+
+/* The input must be a feature map. */
+int lq_infer_map(const struct lq_infer *infer) LQ_MUST_CHECK;
+/* An attribute's range. */
+int lq_infer_range(const struct lq_infer *infer, const char *name, int value, int min,
+                   int max) LQ_MUST_CHECK;
+/* Extent of a window's output along one axis; *ret_size >= 1. */
+struct lq_extent {
+    const char *axis; /* "h" or "w" for messages */
+    int size, kernel, stride, dilation, pad_before, pad_after;
+    bool ceil_mode;
+};
+int lq_infer_extent(const struct lq_infer *infer, const struct lq_extent *extent,
+                    int *ret_size) LQ_MUST_CHECK;
+
+#endif

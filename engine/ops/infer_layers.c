@@ -1,0 +1,200 @@
+/* infer_layers.c - shape inference of the operators that have parameters.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <string.h>
+
+#include "base/status.h"
+#include "ops/infer.h"
+#include "quant/pack.h"
+#include "quant/quantizer.h"
+
+#define MAX_LENGTH (1 << 24) /* of a dot product */
+
+static int check_param(const struct lq_infer *infer, enum lq_param param, enum lq_dtype dtype,
+                       struct lq_shape shape)
+{
+    const struct lq_tensor *tensor = infer->params[param];
+    char got[LQ_SHAPE_TEXT], expected[LQ_SHAPE_TEXT];
+
+    if (!tensor)
+        return lq_fail(infer->error, LQ_ERR_INVALID, "parameter '%s' is missing",
+                       lq_param_text(param));
+    if (tensor->dtype == dtype && lq_shape_equal(&tensor->shape, &shape))
+        return LQ_OK;
+    return lq_fail(infer->error, LQ_ERR_INVALID, "parameter '%s' is %s %s, expected %s %s",
+                   lq_param_text(param), lq_dtype_text(tensor->dtype),
+                   lq_shape_print(&tensor->shape, got, sizeof(got)), lq_dtype_text(dtype),
+                   lq_shape_print(&shape, expected, sizeof(expected)));
+}
+
+/* Every row of a snapped basis stays within the grid and has a positive scale. */
+static int check_basis(const struct lq_infer *infer, int rows)
+{
+    const struct lq_attributes *a = infer->attributes;
+    const int16_t *basis = infer->params[LQ_PARAM_BASIS]->data;
+    const float *scale = infer->params[LQ_PARAM_SCALE]->data;
+
+    for (int row = 0; row < rows; row++) {
+        int sum = 0;
+
+        for (int i = 0; i < a->bits; i++, basis++)
+            sum += *basis < 0 ? -*basis : *basis;
+        if (sum > a->grid)
+            return lq_fail(infer->error, LQ_ERR_INVALID,
+                           "parameter 'basis': row %d sums to %d, the grid is %d", row, sum,
+                           a->grid);
+        if (!(scale[row] > 0))
+            return lq_fail(infer->error, LQ_ERR_INVALID,
+                           "parameter 'scale': element %d is %g, expected more than 0", row,
+                           (double)scale[row]);
+    }
+    return LQ_OK;
+}
+
+static int check_quantized(const struct lq_infer *infer, int rows, int length)
+{
+    int bits = infer->attributes->bits, row_bytes = (length + 7) / 8;
+    int status = lq_infer_range(infer, "grid", infer->attributes->grid, 1, LQ_MAX_GRID);
+
+    if (status == LQ_OK)
+        status = check_param(infer, LQ_PARAM_CODES, LQ_U8,
+                             (struct lq_shape){3, {bits, rows, row_bytes}});
+    if (status == LQ_OK)
+        status = check_param(infer, LQ_PARAM_BASIS, LQ_I16, (struct lq_shape){2, {rows, bits}});
+    if (status == LQ_OK)
+        status = check_param(infer, LQ_PARAM_SCALE, LQ_F32, (struct lq_shape){1, {rows}});
+    if (status == LQ_OK)
+        status = check_basis(infer, rows);
+    if (status == LQ_OK &&
+        !lq_file_codes_padding_is_zero(infer->params[LQ_PARAM_CODES]->data, bits, rows, length))
+        status = lq_fail(infer->error, LQ_ERR_INVALID,
+                         "parameter 'codes': unused bits at the end of a row are not zero");
+    return status;
+}
+
+/* weight_shape: as it is without quantization; length: of a dot product. */
+static int check_weights(const struct lq_infer *infer, struct lq_shape weight_shape, int length)
+{
+    int rows = weight_shape.dims[0], bits = infer->attributes->bits;
+    int status = lq_infer_range(infer, "bits", bits, 0, LQ_MAX_BITS);
+
+    if (status != LQ_OK)
+        return status;
+    if (bits > 0 && infer->params[LQ_PARAM_WEIGHT])
+        return lq_fail(infer->error, LQ_ERR_INVALID,
+                       "has parameter 'weight' though its weights have %d bits", bits);
+    if (bits == 0 && (infer->params[LQ_PARAM_CODES] || infer->params[LQ_PARAM_BASIS] ||
+                      infer->params[LQ_PARAM_SCALE]))
+        return lq_fail(infer->error, LQ_ERR_INVALID,
+                       "has quantized weights though attribute bits is 0");
+    if (bits > 0)
+        status = check_quantized(infer, rows, length);
+    else
+        status = check_param(infer, LQ_PARAM_WEIGHT, LQ_F32, weight_shape);
+    if (status == LQ_OK && infer->params[LQ_PARAM_BIAS])
+        status = check_param(infer, LQ_PARAM_BIAS, LQ_F32, (struct lq_shape){1, {rows}});
+    return status;
+}
+
+static int check_channels(const struct lq_infer *infer)
+{
+    const struct lq_attributes *a = infer->attributes;
+    int in_channels = infer->inputs[0].dims[2];
+    int status = lq_infer_range(infer, "out_channels", a->out_channels, 1, 1 << 20);
+
+    if (status == LQ_OK)
+        status = lq_infer_range(infer, "groups", a->groups, 1, 1 << 20);
+    if (status == LQ_OK && (in_channels % a->groups != 0 || a->out_channels % a->groups != 0))
+        status = lq_fail(infer->error, LQ_ERR_INVALID,
+                         "attribute groups is %d, which does not divide %d input and %d output "
+                         "channels",
+                         a->groups, in_channels, a->out_channels);
+    return status;
+}
+
+int lq_infer_conv(const struct lq_infer *infer, struct lq_shape *ret_output)
+{
+    const struct lq_attributes *a = infer->attributes;
+    const struct lq_window *w = &a->window;
+    const struct lq_shape *in = &infer->inputs[0];
+    int height = 0, width = 0, status = lq_infer_map(infer);
+
+    if (status == LQ_OK)
+        status = check_channels(infer);
+    if (status != LQ_OK)
+        return status;
+    struct lq_extent h = {"h",           in->dims[0], w->kernel_h,   w->stride_h,
+                          w->dilation_h, w->pad_top,  w->pad_bottom, false};
+    struct lq_extent v = {"w",           in->dims[1], w->kernel_w,  w->stride_w,
+                          w->dilation_w, w->pad_left, w->pad_right, false};
+    status = lq_infer_extent(infer, &h, &height);
+    if (status == LQ_OK)
+        status = lq_infer_extent(infer, &v, &width);
+    if (status != LQ_OK)
+        return status;
+    int group_in = in->dims[2] / a->groups;
+    if ((int64_t)w->kernel_h * w->kernel_w * group_in > MAX_LENGTH)
+        return lq_fail(infer->error, LQ_ERR_LIMIT, "dot products are longer than %d", MAX_LENGTH);
+    *ret_output = (struct lq_shape){3, {height, width, a->out_channels}};
+    return check_weights(
+        infer, (struct lq_shape){4, {a->out_channels, w->kernel_h, w->kernel_w, group_in}},
+        w->kernel_h * w->kernel_w * group_in);
+}
+
+int lq_infer_dense(const struct lq_infer *infer, struct lq_shape *ret_output)
+{
+    const struct lq_attributes *a = infer->attributes;
+    int status = lq_infer_range(infer, "out_channels", a->out_channels, 1, 1 << 20);
+
+    if (status != LQ_OK)
+        return status;
+    if (infer->inputs[0].rank != 1 || infer->inputs[0].dims[0] > MAX_LENGTH)
+        return lq_fail(infer->error, LQ_ERR_INVALID,
+                       "input has rank %d, expected a vector of at most %d numbers",
+                       infer->inputs[0].rank, MAX_LENGTH);
+    *ret_output = (struct lq_shape){1, {a->out_channels}};
+    return check_weights(infer, (struct lq_shape){2, {a->out_channels, infer->inputs[0].dims[0]}},
+                         infer->inputs[0].dims[0]);
+}
+
+int lq_infer_batch_norm(const struct lq_infer *infer, struct lq_shape *ret_output)
+{
+    const enum lq_param params[4] = {LQ_PARAM_GAMMA, LQ_PARAM_BETA, LQ_PARAM_MEAN,
+                                     LQ_PARAM_VARIANCE};
+    const struct lq_shape *in = &infer->inputs[0];
+    struct lq_shape channels = {1, {in->rank > 0 ? in->dims[in->rank - 1] : 1}};
+    int status = LQ_OK;
+
+    for (int i = 0; i < 4 && status == LQ_OK; i++)
+        status = check_param(infer, params[i], LQ_F32, channels);
+    if (status != LQ_OK)
+        return status;
+    if (!(infer->attributes->epsilon >= 0 && infer->attributes->epsilon < 1e6f))
+        return lq_fail(infer->error, LQ_ERR_INVALID, "attribute epsilon is %g, expected 0..1e6",
+                       (double)infer->attributes->epsilon);
+    const float *variance = infer->params[LQ_PARAM_VARIANCE]->data;
+    for (int c = 0; c < channels.dims[0]; c++)
+        if (!(variance[c] + infer->attributes->epsilon > 0) || variance[c] < 0)
+            return lq_fail(infer->error, LQ_ERR_INVALID, "parameter 'variance': element %d is %g",
+                           c, (double)variance[c]);
+    *ret_output = *in;
+    return LQ_OK;
+}
+
+int lq_infer_quantize(const struct lq_infer *infer, struct lq_shape *ret_output)
+{
+    int bits = infer->attributes->bits;
+    int status = lq_infer_range(infer, "bits", bits, 1, LQ_MAX_BITS);
+
+    if (status == LQ_OK)
+        status = lq_infer_range(infer, "grid", infer->attributes->grid, 1, LQ_MAX_GRID);
+    if (status == LQ_OK)
+        status = check_param(infer, LQ_PARAM_BASIS, LQ_I16, (struct lq_shape){1, {bits}});
+    if (status == LQ_OK)
+        status = check_param(infer, LQ_PARAM_SCALE, LQ_F32, (struct lq_shape){1, {1}});
+    if (status == LQ_OK)
+        status = check_basis(infer, 1);
+    *ret_output = infer->inputs[0];
+    return status;
+}
