@@ -1,0 +1,88 @@
+/* plan.c - where each value lives in a session's buffer.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A value lives from the step that makes it to the last one that reads it. In the order of birth
+ * each value takes the lowest room that no living value occupies (first fit). Networks are narrow,
+ * so the result is close to the largest sum of values alive at once.
+ */
+#include "graph/plan.h"
+
+#include <stdlib.h>
+
+#include "base/size.h"
+#include "base/status.h"
+
+struct life {
+    int born, dies; /* steps */
+    size_t offset, bytes;
+    bool placed;
+};
+
+static void find_lives(const struct lq_program *program, bool keep, struct life *lives)
+{
+    int input = program->graph->input, output = program->graph->output;
+    struct lq_buffer image = {program->graph->values[input].shape, LQ_STORE_F32, 0};
+
+    lives[input] = (struct life){-1, -1, 0, lq_buffer_bytes(&image), false};
+    for (int i = 0; i < program->step_count; i++) {
+        const struct lq_step *step = &program->steps[i];
+
+        for (int j = 0; j < step->input_count; j++)
+            lives[step->slots[j]].dies = i;
+        lives[step->output_slot] = (struct life){i, keep ? program->step_count : i, 0,
+                                                 lq_buffer_bytes(&step->output), false};
+    }
+    if (keep)
+        lives[input].dies = program->step_count;
+    lives[output].dies = program->step_count;
+}
+
+/* Lowest offset at which `life` meets no placed value that lives at the same time. */
+static void place(struct life *lives, int count, struct life *life)
+{
+    bool moved = true;
+
+    life->offset = 0;
+    while (moved) {
+        moved = false;
+        for (int i = 0; i < count; i++) {
+            const struct life *other = &lives[i];
+            bool together = other->placed && other->born <= life->dies && life->born <= other->dies;
+
+            if (together && life->offset < other->offset + other->bytes &&
+                other->offset < life->offset + life->bytes) {
+                life->offset = other->offset + other->bytes;
+                moved = true;
+            }
+        }
+    }
+    life->placed = true;
+}
+
+int lq_plan_buffers(struct lq_program *program, bool keep, struct lq_error *error)
+{
+    int count = program->graph->value_count;
+    struct life *lives = lq_alloc((size_t)count, sizeof(*lives));
+
+    program->offsets = lq_arena_alloc(&program->arena, (size_t)count, sizeof(size_t));
+    if (!lives || !program->offsets) {
+        free(lives);
+        return lq_fail_memory(error);
+    }
+    find_lives(program, keep, lives);
+    for (int i = 0; i < count; i++) {
+        struct life *life = &lives[i];
+
+        program->offsets[i] = LQ_NO_OFFSET;
+        if (life->bytes == 0)
+            continue; /* taken over: never stored */
+        life->bytes = lq_size_round_up(life->bytes, LQ_ALIGNMENT);
+        place(lives, count, life);
+        program->offsets[i] = life->offset;
+        if (life->offset + life->bytes > program->buffer_bytes)
+            program->buffer_bytes = life->offset + life->bytes;
+    }
+    free(lives);
+    return LQ_OK;
+}
