@@ -1,0 +1,188 @@
+/* session.c - runs a program.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Several images: each thread computes whole images by itself, with buffers of its own. One image:
+ * its steps are split over the threads.
+ */
+#include "graph/session.h"
+
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "base/status.h"
+
+struct lq_runner {
+    const struct lq_program *program;
+    struct lq_pool *pool; /* NULL for one thread */
+    int threads;
+    uint8_t *buffers; /* [threads][buffer_bytes]: values */
+    uint8_t *scratch; /* [threads][scratch_bytes] */
+    size_t bytes;
+    lq_observe *observe;
+    void *observe_context;
+    int32_t *integers; /* room for the sums of the largest integer step, while observed */
+};
+
+struct batch {
+    struct lq_runner *runner;
+    const float *input;
+    enum lq_layout layout;
+    float *output;
+    size_t input_floats, output_floats; /* of one image */
+    atomic_int bad;                     /* lowest image that holds no finite numbers */
+};
+
+int lq_runner_create(const struct lq_program *program, int threads, struct lq_runner **ret_runner,
+                     struct lq_error *error)
+{
+    struct lq_runner *runner = lq_alloc(1, sizeof(*runner));
+    int status = LQ_OK;
+
+    if (!runner)
+        return lq_fail_memory(error);
+    *runner = (struct lq_runner){.program = program, .threads = threads};
+    if (threads != 1)
+        status = lq_pool_create(threads, &runner->pool, error);
+    if (status == LQ_OK) {
+        runner->buffers = lq_alloc((size_t)threads, program->buffer_bytes);
+        runner->scratch = lq_alloc((size_t)threads, program->scratch_bytes);
+        runner->bytes =
+            sizeof(*runner) + (size_t)threads * (program->buffer_bytes + program->scratch_bytes);
+        if (!runner->buffers || !runner->scratch)
+            status = lq_fail_memory(error);
+    }
+    if (status == LQ_OK)
+        *ret_runner = runner;
+    else
+        lq_runner_destroy(runner);
+    return status;
+}
+
+void lq_runner_destroy(struct lq_runner *runner)
+{
+    if (!runner)
+        return;
+    lq_pool_destroy(runner->pool);
+    free(runner->buffers);
+    free(runner->scratch);
+    free(runner->integers);
+    free(runner);
+}
+
+size_t lq_runner_bytes(const struct lq_runner *runner)
+{
+    return runner->bytes;
+}
+
+int lq_runner_observe(struct lq_runner *runner, lq_observe *observe, void *context,
+                      struct lq_error *error)
+{
+    int64_t largest = 0;
+
+    for (int i = 0; i < runner->program->step_count; i++) {
+        const struct lq_step *step = &runner->program->steps[i];
+        int64_t elements = lq_shape_elements(&step->output.shape);
+
+        if (step->integer && elements > largest)
+            largest = elements;
+    }
+    if (!runner->integers)
+        runner->integers = lq_alloc((size_t)largest, sizeof(*runner->integers));
+    if (!runner->integers)
+        return lq_fail_memory(error);
+    runner->observe = observe;
+    runner->observe_context = context;
+    return LQ_OK;
+}
+
+/* Copies one image into the buffer, channels last; false where a number is not finite. */
+static bool load_image(const struct batch *batch, const float *image, float *ret_input)
+{
+    const struct lq_graph *graph = batch->runner->program->graph;
+    struct lq_map map = lq_shape_map(&graph->values[graph->input].shape);
+    size_t pixels = (size_t)map.height * (size_t)map.width, channels = (size_t)map.channels;
+    bool finite = true;
+
+    for (size_t i = 0; i < batch->input_floats; i++)
+        finite = finite && isfinite(image[i]);
+    if (batch->layout == LQ_NHWC || channels == 1) {
+        memcpy(ret_input, image, batch->input_floats * sizeof(float));
+        return finite;
+    }
+    for (size_t c = 0; c < channels; c++)
+        for (size_t pixel = 0; pixel < pixels; pixel++)
+            ret_input[pixel * channels + c] = image[c * pixels + pixel];
+    return finite;
+}
+
+static void run_steps(struct lq_runner *runner, uint8_t *values, uint8_t *scratch,
+                      struct lq_pool *pool)
+{
+    const struct lq_program *program = runner->program;
+
+    for (int i = 0; i < program->step_count; i++) {
+        const struct lq_step *step = &program->steps[i];
+        struct lq_run run = {.output = values + program->offsets[step->output_slot],
+                             .pool = pool,
+                             .scratch = scratch,
+                             .integers =
+                                 runner->observe && step->integer ? runner->integers : NULL};
+
+        for (int j = 0; j < step->input_count; j++)
+            run.inputs[j] = values + program->offsets[step->slots[j]];
+        step->run(step, &run);
+        if (runner->observe)
+            runner->observe(runner->observe_context, step, run.output, run.integers);
+    }
+}
+
+static void run_image(struct batch *batch, int image, int worker, struct lq_pool *pool)
+{
+    struct lq_runner *runner = batch->runner;
+    const struct lq_program *program = runner->program;
+    uint8_t *values = runner->buffers + (size_t)worker * program->buffer_bytes;
+    uint8_t *scratch = runner->scratch + (size_t)worker * program->scratch_bytes;
+    float *input = (float *)(void *)(values + program->offsets[program->graph->input]);
+    int bad = atomic_load(&batch->bad);
+
+    if (!load_image(batch, batch->input + (size_t)image * batch->input_floats, input)) {
+        while (image < bad && !atomic_compare_exchange_weak(&batch->bad, &bad, image))
+            ;
+        return;
+    }
+    run_steps(runner, values, scratch, pool);
+    memcpy(batch->output + (size_t)image * batch->output_floats,
+           values + program->offsets[program->graph->output], batch->output_floats * sizeof(float));
+}
+
+static void run_item(void *context, int item, int worker)
+{
+    run_image(context, item, worker, NULL);
+}
+
+int lq_runner_run(struct lq_runner *runner, const float *input, enum lq_layout layout, int count,
+                  float *ret_output, struct lq_error *error)
+{
+    const struct lq_graph *graph = runner->program->graph;
+    struct batch batch = {.runner = runner,
+                          .input = input,
+                          .layout = layout,
+                          .output = ret_output,
+                          .input_floats =
+                              (size_t)lq_shape_elements(&graph->values[graph->input].shape),
+                          .output_floats = (size_t)lq_graph_classes(graph)};
+
+    atomic_init(&batch.bad, count);
+    if (count == 1)
+        run_image(&batch, 0, 0, runner->pool);
+    else
+        lq_pool_run(runner->pool, count, run_item, &batch);
+    int bad = atomic_load(&batch.bad);
+    if (bad < count)
+        return lq_fail(error, LQ_ERR_NUMERIC, "input image %d holds a NaN or an infinity", bad);
+    return LQ_OK;
+}

@@ -1,0 +1,182 @@
+/* networks.c - small networks with random weights.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "support/networks.h"
+
+#include <check.h>
+#include <stdio.h>
+
+#include "quant/quantizer.h"
+
+struct builder {
+    struct lq_graph *graph;
+    struct lq_rng *rng;
+    int w_bits, a_bits, count;
+};
+
+static const struct lq_tensor *random_floats(struct builder *b, struct lq_shape shape, float mean,
+                                             float spread)
+{
+    struct lq_tensor *tensor = NULL;
+    char name[32];
+
+    snprintf(name, sizeof(name), "t%d", b->count++);
+    ck_assert_int_eq(lq_graph_add_tensor(b->graph, name, LQ_F32, &shape, NULL, &tensor, NULL),
+                     LQ_OK);
+    for (int64_t i = 0; i < lq_shape_elements(&shape); i++)
+        ((float *)tensor->data)[i] = mean + spread * lq_rng_normal(b->rng);
+    return tensor;
+}
+
+static int add(struct builder *b, struct lq_node_spec *spec)
+{
+    struct lq_error error = {0};
+    char name[32];
+    int value = -1;
+
+    snprintf(name, sizeof(name), "%s%d", lq_op_text(spec->kind), b->count++);
+    spec->name = name;
+    ck_assert_msg(lq_graph_add_node(b->graph, spec, &value, &error) == LQ_OK, "%s", error.text);
+    return value;
+}
+
+static int unary(struct builder *b, enum lq_op_kind kind, int input)
+{
+    struct lq_node_spec spec = {.kind = kind, .inputs = {input}, .input_count = 1};
+
+    return add(b, &spec);
+}
+
+static int batch_norm(struct builder *b, int input, int channels)
+{
+    struct lq_shape shape = {1, {channels}};
+    struct lq_node_spec spec = {.kind = LQ_OP_BATCH_NORM,
+                                .attributes = {.epsilon = 1e-5f},
+                                .inputs = {input},
+                                .input_count = 1};
+
+    spec.params[LQ_PARAM_GAMMA] = random_floats(b, shape, 0.6f, 0.6f); /* some are negative */
+    spec.params[LQ_PARAM_BETA] = random_floats(b, shape, 0.2f, 0.3f);
+    spec.params[LQ_PARAM_MEAN] = random_floats(b, shape, 0, 0.3f);
+    spec.params[LQ_PARAM_VARIANCE] = random_floats(b, shape, 1, 0.01f);
+    return add(b, &spec);
+}
+
+static int quantize(struct builder *b, int input)
+{
+    struct lq_shape one = {1, {1}}, bits = {1, {b->a_bits}};
+    struct lq_tensor *basis = NULL, *scale = NULL;
+    struct lq_node_spec spec = {.kind = LQ_OP_QUANTIZE, .inputs = {input}, .input_count = 1};
+    char name[32];
+
+    snprintf(name, sizeof(name), "q%d", b->count++);
+    ck_assert_int_eq(lq_graph_add_tensor(b->graph, name, LQ_I16, &bits, NULL, &basis, NULL), LQ_OK);
+    ck_assert_int_eq(lq_graph_add_tensor(b->graph, "scale", LQ_F32, &one, NULL, &scale, NULL),
+                     LQ_OK);
+    for (int i = 0; i < b->a_bits; i++)
+        ((int16_t *)basis->data)[i] = (int16_t)(1 << i);
+    *(float *)scale->data = 2.0f / (float)((1 << b->a_bits) - 1);
+    spec.attributes.bits = b->a_bits;
+    spec.attributes.grid = lq_grid_or_default(LQ_CODE_UNSIGNED, b->a_bits, 0);
+    spec.params[LQ_PARAM_BASIS] = basis;
+    spec.params[LQ_PARAM_SCALE] = scale;
+    return add(b, &spec);
+}
+
+/* Random codes, and a basis of 2^i with one value moved, so that levels are uneven. */
+static void quantized_weights(struct builder *b, int rows, int length, struct lq_node_spec *spec)
+{
+    int row_bytes = (length + 7) / 8, bits = b->w_bits;
+    struct lq_shape code_shape = {3, {bits, rows, row_bytes}}, basis_shape = {2, {rows, bits}};
+    struct lq_tensor *codes = NULL, *basis = NULL;
+
+    ck_assert_int_eq(lq_graph_add_tensor(b->graph, "c", LQ_U8, &code_shape, NULL, &codes, NULL),
+                     LQ_OK);
+    ck_assert_int_eq(lq_graph_add_tensor(b->graph, "b", LQ_I16, &basis_shape, NULL, &basis, NULL),
+                     LQ_OK);
+    for (int at = 0; at < bits * rows; at++)
+        for (int k = 0; k < length; k++)
+            ((uint8_t *)codes->data)[at * row_bytes + k / 8] |=
+                (uint8_t)((lq_rng_u32(b->rng) & 1) << (k % 8));
+    for (int at = 0; at < rows * bits; at++)
+        ((int16_t *)basis->data)[at] = (int16_t)((1 << at % bits) - (lq_rng_below(b->rng, 4) == 0));
+    spec->attributes.bits = bits;
+    spec->attributes.grid = lq_grid_or_default(LQ_CODE_SIGNED, bits, 0);
+    spec->params[LQ_PARAM_CODES] = codes;
+    spec->params[LQ_PARAM_BASIS] = basis;
+    struct lq_tensor *scale = (struct lq_tensor *)random_floats(
+        b, (struct lq_shape){1, {rows}}, 0.15f / (float)((1 << bits) - 1), 0);
+    spec->params[LQ_PARAM_SCALE] = scale;
+}
+
+static int conv(struct builder *b, int input, int out_channels, int stride, int groups,
+                bool quantized)
+{
+    int in_channels = b->graph->values[input].shape.dims[2] / groups;
+    struct lq_node_spec spec = {.kind = LQ_OP_CONV,
+                                .attributes = {.window = {.kernel_h = 3,
+                                                          .kernel_w = 3,
+                                                          .stride_h = stride,
+                                                          .stride_w = stride,
+                                                          .dilation_h = 1,
+                                                          .dilation_w = 1,
+                                                          .pad_top = 1,
+                                                          .pad_left = 1,
+                                                          .pad_bottom = 1,
+                                                          .pad_right = stride == 1},
+                                               .out_channels = out_channels,
+                                               .groups = groups},
+                                .inputs = {input},
+                                .input_count = 1};
+
+    if (quantized)
+        quantized_weights(b, out_channels, 9 * in_channels, &spec);
+    else
+        spec.params[LQ_PARAM_WEIGHT] =
+            random_floats(b, (struct lq_shape){4, {out_channels, 3, 3, in_channels}}, 0, 0.25f);
+    spec.params[LQ_PARAM_BIAS] = random_floats(b, (struct lq_shape){1, {out_channels}}, 0, 0.1f);
+    return add(b, &spec);
+}
+
+static int dense(struct builder *b, int input, int out)
+{
+    struct lq_node_spec spec = {.kind = LQ_OP_DENSE,
+                                .attributes = {.out_channels = out},
+                                .inputs = {input},
+                                .input_count = 1};
+
+    spec.params[LQ_PARAM_WEIGHT] = random_floats(
+        b, (struct lq_shape){2, {out, b->graph->values[input].shape.dims[0]}}, 0, 0.3f);
+    return add(b, &spec);
+}
+
+struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits)
+{
+    struct builder b = {.rng = rng, .w_bits = w_bits, .a_bits = a_bits};
+    struct lq_shape input = {3, {12, 10, 3}};
+    struct lq_node_spec sum = {.kind = LQ_OP_ADD, .input_count = 2};
+    struct lq_node_spec concat = {
+        .kind = LQ_OP_CONCAT, .attributes = {.axis = 2}, .input_count = 2};
+    struct lq_node_spec flat = {.kind = LQ_OP_RESHAPE, .input_count = 1};
+    int stem, q, value;
+
+    ck_assert_int_eq(lq_graph_create(&b.graph, NULL), LQ_OK);
+    ck_assert_int_eq(lq_graph_add_input(b.graph, "input", &input, NULL), LQ_OK);
+    stem = unary(&b, LQ_OP_RELU, batch_norm(&b, conv(&b, 0, 64, 1, 1, false), 64));
+    q = quantize(&b, stem);
+    value = unary(&b, LQ_OP_RELU, batch_norm(&b, conv(&b, q, 64, 1, 1, true), 64));
+    value = conv(&b, quantize(&b, value), 64, 1, 2, true); /* sums -> codes -> sums */
+    sum.inputs[0] = batch_norm(&b, value, 64);
+    sum.inputs[1] = stem;
+    value = unary(&b, LQ_OP_RELU, add(&b, &sum));
+    q = quantize(&b, value); /* read twice */
+    concat.inputs[0] = conv(&b, q, 20, 2, 1, true);
+    concat.inputs[1] = conv(&b, q, 7, 2, 1, true);
+    value = unary(&b, LQ_OP_GLOBAL_AVERAGE_POOL, add(&b, &concat));
+    flat.inputs[0] = value;
+    flat.attributes.shape = (struct lq_shape){1, {27}};
+    value = dense(&b, add(&b, &flat), 5);
+    ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);
+    return b.graph;
+}

@@ -1,0 +1,131 @@
+/* test_session.c - all forms, batches and threads agree on random quantized networks.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "support/suite.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/session.h"
+#include "support/networks.h"
+
+enum { IMAGES = 9, PIXELS = 12 * 10 * 3, CLASSES = 5 };
+
+static void run(const struct lq_graph *graph, enum lq_form form, bool separate, int threads,
+                const float *input, int batch, float *output)
+{
+    struct lq_kernels kernels;
+    struct lq_lower_options options = {form, separate, &kernels};
+    struct lq_program *program = NULL;
+    struct lq_runner *runner = NULL;
+
+    lq_kernels_init(&kernels, ~0u);
+    ck_assert_int_eq(lq_program_create(graph, &options, &program, NULL), LQ_OK);
+    ck_assert_int_eq(lq_runner_create(program, threads, &runner, NULL), LQ_OK);
+    for (int at = 0; at < IMAGES; at += batch) {
+        int count = at + batch > IMAGES ? IMAGES - at : batch;
+
+        ck_assert_int_eq(
+            lq_runner_run(runner, input + at * PIXELS, LQ_NCHW, count, output + at * CLASSES, NULL),
+            LQ_OK);
+    }
+    lq_runner_destroy(runner);
+    lq_program_destroy(program);
+}
+
+static void random_images(struct lq_rng *rng, float *images)
+{
+    for (int i = 0; i < IMAGES * PIXELS; i++)
+        images[i] = lq_rng_normal(rng);
+}
+
+/* Weight and activation bits of a loop test: 1/1 .. 8/8. */
+START_TEST(forms_agree)
+{
+    static float images[IMAGES * PIXELS];
+    float expected[2][IMAGES * CLASSES], got[IMAGES * CLASSES];
+    int w_bits = _i % 8 + 1, a_bits = _i / 8 + 1;
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, (uint64_t)rand(), (uint64_t)_i);
+    random_images(&rng, images);
+    struct lq_graph *graph = network_create(&rng, w_bits, a_bits);
+    /* Separate steps round batch normalization once more: they agree among themselves. */
+    for (int separate = 0; separate < 2; separate++)
+        run(graph, LQ_FORM_PLAIN, separate, 1, images, 1, expected[separate]);
+    for (int i = 0; i < IMAGES * CLASSES; i++)
+        ck_assert(isfinite(expected[0][i]));
+    const struct {
+        enum lq_form form;
+        bool separate;
+        int threads, batch;
+    } cases[] = {{LQ_FORM_PLAIN, false, 1, 1},  {LQ_FORM_PACKED, true, 1, 1},
+                 {LQ_FORM_PACKED, false, 1, 4}, {LQ_FORM_PACKED, false, 2, 1},
+                 {LQ_FORM_PLAIN, false, 3, 9},  {LQ_FORM_AUTO, false, 2, 7}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        run(graph, cases[i].form, cases[i].separate, cases[i].threads, images, cases[i].batch, got);
+        ck_assert_mem_eq(got, expected[cases[i].separate], sizeof(got));
+    }
+    lq_graph_destroy(graph);
+}
+END_TEST
+
+/* Dequantized floats take other levels only where a value lies within rounding of a threshold. */
+START_TEST(float_agrees_to_rounding)
+{
+    static float images[IMAGES * PIXELS];
+    float expected[IMAGES * CLASSES], got[IMAGES * CLASSES];
+    struct lq_rng rng;
+    int close = 0;
+
+    lq_rng_init(&rng, (uint64_t)rand(), 7);
+    random_images(&rng, images);
+    struct lq_graph *graph = network_create(&rng, 2, 2);
+    run(graph, LQ_FORM_PLAIN, false, 1, images, 1, expected);
+    run(graph, LQ_FORM_FLOAT, false, 1, images, 1, got);
+    for (int i = 0; i < IMAGES * CLASSES; i++)
+        close += fabsf(got[i] - expected[i]) <= 1e-3f * (1 + fabsf(expected[i]));
+    ck_assert_int_ge(close, IMAGES * CLASSES - 2 * CLASSES);
+    lq_graph_destroy(graph);
+}
+END_TEST
+
+START_TEST(bad_numbers_are_named)
+{
+    static float images[IMAGES * PIXELS];
+    float output[IMAGES * CLASSES];
+    struct lq_rng rng;
+    struct lq_kernels kernels;
+    struct lq_lower_options options = {LQ_FORM_AUTO, false, &kernels};
+    struct lq_program *program = NULL;
+    struct lq_runner *runner = NULL;
+    struct lq_error error = {0};
+
+    lq_kernels_init(&kernels, ~0u);
+    lq_rng_init(&rng, 1, 1);
+    random_images(&rng, images);
+    struct lq_graph *graph = network_create(&rng, 1, 2);
+    ck_assert_int_eq(lq_program_create(graph, &options, &program, NULL), LQ_OK);
+    ck_assert_int_eq(lq_runner_create(program, 2, &runner, NULL), LQ_OK);
+    images[3 * PIXELS + 5] = NAN;
+    images[7 * PIXELS] = INFINITY;
+    ck_assert_int_eq(lq_runner_run(runner, images, LQ_NHWC, IMAGES, output, &error),
+                     LQ_ERR_NUMERIC);
+    ck_assert_str_eq(error.text, "input image 3 holds a NaN or an infinity");
+    lq_runner_destroy(runner);
+    lq_program_destroy(program);
+    lq_graph_destroy(graph);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("session");
+
+    tcase_set_timeout(tests, 120);
+    tcase_add_loop_test(tests, forms_agree, 0, 64);
+    tcase_add_test(tests, float_agrees_to_rounding);
+    tcase_add_test(tests, bad_numbers_are_named);
+    return suite_main("session", tests);
+}
