@@ -2,14 +2,15 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <string.h>
+#include <math.h>
 
 #include "base/status.h"
 #include "ops/infer.h"
 #include "quant/pack.h"
 #include "quant/quantizer.h"
 
-#define MAX_LENGTH (1 << 24) /* of a dot product */
+#define MAX_LENGTH   (1 << 24) /* of a dot product */
+#define MAX_CHANNELS (1 << 20)
 
 static int check_param(const struct lq_infer *infer, enum lq_param param, enum lq_dtype dtype,
                        struct lq_shape shape)
@@ -44,10 +45,12 @@ static int check_basis(const struct lq_infer *infer, int rows)
             return lq_fail(infer->error, LQ_ERR_INVALID,
                            "parameter 'basis': row %d sums to %d, the grid is %d", row, sum,
                            a->grid);
-        if (!(scale[row] > 0))
+        /* the largest level is a finite number too */
+        if (!(scale[row] > 0) || !isfinite(scale[row] * (float)a->grid))
             return lq_fail(infer->error, LQ_ERR_INVALID,
-                           "parameter 'scale': element %d is %g, expected more than 0", row,
-                           (double)scale[row]);
+                           "parameter 'scale': element %d is %g, expected more than 0 and times "
+                           "the grid finite",
+                           row, (double)scale[row]);
     }
     return LQ_OK;
 }
@@ -79,6 +82,8 @@ static int check_weights(const struct lq_infer *infer, struct lq_shape weight_sh
     int rows = weight_shape.dims[0], bits = infer->attributes->bits;
     int status = lq_infer_range(infer, "bits", bits, 0, LQ_MAX_BITS);
 
+    if (status == LQ_OK)
+        status = lq_shape_check(&weight_shape, infer->error); /* codes take fewer bytes */
     if (status != LQ_OK)
         return status;
     if (bits > 0 && infer->params[LQ_PARAM_WEIGHT])
@@ -101,10 +106,10 @@ static int check_channels(const struct lq_infer *infer)
 {
     const struct lq_attributes *a = infer->attributes;
     int in_channels = infer->inputs[0].dims[2];
-    int status = lq_infer_range(infer, "out_channels", a->out_channels, 1, 1 << 20);
+    int status = lq_infer_range(infer, "out_channels", a->out_channels, 1, MAX_CHANNELS);
 
     if (status == LQ_OK)
-        status = lq_infer_range(infer, "groups", a->groups, 1, 1 << 20);
+        status = lq_infer_range(infer, "groups", a->groups, 1, MAX_CHANNELS);
     if (status == LQ_OK && (in_channels % a->groups != 0 || a->out_channels % a->groups != 0))
         status = lq_fail(infer->error, LQ_ERR_INVALID,
                          "attribute groups is %d, which does not divide %d input and %d output "
@@ -117,36 +122,33 @@ int lq_infer_conv(const struct lq_infer *infer, struct lq_shape *ret_output)
 {
     const struct lq_attributes *a = infer->attributes;
     const struct lq_window *w = &a->window;
-    const struct lq_shape *in = &infer->inputs[0];
-    int height = 0, width = 0, status = lq_infer_map(infer);
+    int height = 0, width = 0, status = lq_infer_window(infer, false, &height, &width);
 
     if (status == LQ_OK)
         status = check_channels(infer);
     if (status != LQ_OK)
         return status;
-    struct lq_extent h = {"h",           in->dims[0], w->kernel_h,   w->stride_h,
-                          w->dilation_h, w->pad_top,  w->pad_bottom, false};
-    struct lq_extent v = {"w",           in->dims[1], w->kernel_w,  w->stride_w,
-                          w->dilation_w, w->pad_left, w->pad_right, false};
-    status = lq_infer_extent(infer, &h, &height);
-    if (status == LQ_OK)
-        status = lq_infer_extent(infer, &v, &width);
-    if (status != LQ_OK)
-        return status;
-    int group_in = in->dims[2] / a->groups;
-    if ((int64_t)w->kernel_h * w->kernel_w * group_in > MAX_LENGTH)
-        return lq_fail(infer->error, LQ_ERR_LIMIT, "dot products are longer than %d", MAX_LENGTH);
+    int group_in = infer->inputs[0].dims[2] / a->groups;
+    int64_t length = (int64_t)w->kernel_h * w->kernel_w * group_in;
+    if (length > MAX_LENGTH)
+        return lq_fail(infer->error, LQ_ERR_LIMIT, "dot products of %lld, expected at most %d",
+                       (long long)length, MAX_LENGTH);
+    if (length * width > LQ_MAX_ELEMENTS) /* one row of output pixels is unrolled at once */
+        return lq_fail(infer->error, LQ_ERR_LIMIT, "%d dot products of %lld in one row", width,
+                       (long long)length);
     *ret_output = (struct lq_shape){3, {height, width, a->out_channels}};
     return check_weights(
         infer, (struct lq_shape){4, {a->out_channels, w->kernel_h, w->kernel_w, group_in}},
-        w->kernel_h * w->kernel_w * group_in);
+        (int)length);
 }
 
 int lq_infer_dense(const struct lq_infer *infer, struct lq_shape *ret_output)
 {
     const struct lq_attributes *a = infer->attributes;
-    int status = lq_infer_range(infer, "out_channels", a->out_channels, 1, 1 << 20);
+    int status = lq_infer_range(infer, "out_channels", a->out_channels, 1, MAX_CHANNELS);
 
+    if (status == LQ_OK)
+        status = lq_infer_range(infer, "kernel_h", a->window.kernel_h, 0, 0); /* no window */
     if (status != LQ_OK)
         return status;
     if (infer->inputs[0].rank != 1 || infer->inputs[0].dims[0] > MAX_LENGTH)
@@ -163,8 +165,8 @@ int lq_infer_batch_norm(const struct lq_infer *infer, struct lq_shape *ret_outpu
     const enum lq_param params[4] = {LQ_PARAM_GAMMA, LQ_PARAM_BETA, LQ_PARAM_MEAN,
                                      LQ_PARAM_VARIANCE};
     const struct lq_shape *in = &infer->inputs[0];
-    struct lq_shape channels = {1, {in->rank > 0 ? in->dims[in->rank - 1] : 1}};
-    int status = LQ_OK;
+    struct lq_shape channels = {1, {in->rank == 3 ? in->dims[2] : in->dims[0]}};
+    int status = lq_infer_channels(infer);
 
     for (int i = 0; i < 4 && status == LQ_OK; i++)
         status = check_param(infer, params[i], LQ_F32, channels);
@@ -175,9 +177,11 @@ int lq_infer_batch_norm(const struct lq_infer *infer, struct lq_shape *ret_outpu
                        (double)infer->attributes->epsilon);
     const float *variance = infer->params[LQ_PARAM_VARIANCE]->data;
     for (int c = 0; c < channels.dims[0]; c++)
-        if (!(variance[c] + infer->attributes->epsilon > 0) || variance[c] < 0)
-            return lq_fail(infer->error, LQ_ERR_INVALID, "parameter 'variance': element %d is %g",
-                           c, (double)variance[c]);
+        if (variance[c] < 0 || !(variance[c] + infer->attributes->epsilon > 0))
+            return lq_fail(infer->error, LQ_ERR_INVALID,
+                           "parameter 'variance': element %d is %g with epsilon %g, expected at "
+                           "least 0, the sum more",
+                           c, (double)variance[c], (double)infer->attributes->epsilon);
     *ret_output = *in;
     return LQ_OK;
 }

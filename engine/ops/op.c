@@ -31,7 +31,7 @@ static int find_text(const char *const *texts, int count, const char *text)
 
 const char *lq_op_text(enum lq_op_kind kind)
 {
-    return op_texts[kind];
+    return (unsigned)kind < LQ_OP_COUNT ? op_texts[kind] : "unknown";
 }
 
 int lq_op_from_text(const char *text)
@@ -48,6 +48,10 @@ int lq_param_from_text(const char *text)
 {
     return find_text(param_texts, LQ_PARAM_COUNT, text);
 }
+
+/* Of one node: far more than any network has, and the sum over all nodes of a graph fits 64 bits.
+ */
+#define MAX_MACS (INT64_C(1) << 50)
 
 #define BIT(param) (1u << LQ_PARAM_##param)
 
@@ -73,9 +77,29 @@ static const struct {
     [LQ_OP_GLOBAL_AVERAGE_POOL] = {lq_infer_global_pool, 1, 1, 0},
     [LQ_OP_LRN] = {lq_infer_lrn, 1, 1, 0},
     [LQ_OP_RESHAPE] = {lq_infer_reshape, 1, 1, 0},
-    [LQ_OP_SOFTMAX] = {lq_infer_same, 1, 1, 0},
+    [LQ_OP_SOFTMAX] = {lq_infer_softmax, 1, 1, 0},
     [LQ_OP_QUANTIZE] = {lq_infer_quantize, 1, 1, BIT(BASIS) | BIT(SCALE)},
 };
+
+static int check_inputs(enum lq_op_kind kind, const struct lq_shape *inputs, int count,
+                        struct lq_error *error)
+{
+    int min = ops[kind].min_inputs, max = ops[kind].max_inputs;
+
+    if (count != min && min == max)
+        return lq_fail(error, LQ_ERR_INVALID, "%d inputs, expected %d", count, min);
+    if (count < min || count > max)
+        return lq_fail(error, LQ_ERR_INVALID, "%d inputs, expected %d..%d", count, min, max);
+    for (int i = 0; i < count; i++) {
+        int status = lq_shape_check(&inputs[i], error);
+
+        if (status != LQ_OK) {
+            lq_error_prefix(error, "input %d", i);
+            return status;
+        }
+    }
+    return LQ_OK;
+}
 
 int lq_op_infer(enum lq_op_kind kind, const struct lq_attributes *attributes,
                 const struct lq_shape *inputs, int input_count,
@@ -86,9 +110,11 @@ int lq_op_infer(enum lq_op_kind kind, const struct lq_attributes *attributes,
     struct lq_shape output = {0, {0}};
     int status;
 
-    if (input_count < ops[kind].min_inputs || input_count > ops[kind].max_inputs)
-        return lq_fail(error, LQ_ERR_INVALID, "%d inputs, expected %d..%d", input_count,
-                       ops[kind].min_inputs, ops[kind].max_inputs);
+    if ((unsigned)kind >= LQ_OP_COUNT)
+        return lq_fail(error, LQ_ERR_INVALID, "operator %d does not exist", (int)kind);
+    status = check_inputs(kind, inputs, input_count, error);
+    if (status != LQ_OK)
+        return status;
     for (int param = 0; param < LQ_PARAM_COUNT; param++)
         if (params[param] && !(ops[kind].params >> param & 1))
             return lq_fail(error, LQ_ERR_INVALID, "takes no parameter '%s'", param_texts[param]);
@@ -98,8 +124,14 @@ int lq_op_infer(enum lq_op_kind kind, const struct lq_attributes *attributes,
             return status;
     }
     status = ops[kind].infer(&infer, &output);
-    if (status == LQ_OK)
+    if (status == LQ_OK) {
         status = lq_shape_check(&output, error);
+        if (status != LQ_OK)
+            lq_error_prefix(error, "output");
+    }
+    if (status == LQ_OK && lq_op_macs(kind, attributes, inputs, &output) > MAX_MACS)
+        status = lq_fail(error, LQ_ERR_LIMIT, "more than %lld multiply-accumulates",
+                         (long long)MAX_MACS);
     if (status == LQ_OK)
         *ret_output = output;
     return status;
