@@ -1,13 +1,15 @@
 # lqnet. `make help` lists the targets.
 
 # Everything that building and testing needs, as Debian 12 names it.
-PACKAGES := gcc libc6-dev make check clang-format pkg-config libopenblas-serial-dev libjansson-dev \
+PACKAGES := gcc libc6-dev make check clang-format pkg-config libopenblas-pthread-dev libjansson-dev \
             libxxhash-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev
 
 FLAVOUR  ?= release
 BUILD    := build/$(FLAVOUR)
 MULTI    := $(shell gcc -print-multiarch 2>/dev/null)
-BLAS     := openblas-serial
+# The serial build of OpenBLAS is not safe to call from several threads at once; this one is, and is told
+# to use one thread for each call (engine/ops/gemm.c).
+BLAS     := openblas-pthread
 
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)

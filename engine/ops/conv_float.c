@@ -111,6 +111,7 @@ int lq_conv_float_prepare(struct lq_arena *arena, const struct lq_step_spec *spe
     state->bias = bias;
     state->min = spec->min;
     state->max = spec->max;
+    lq_gemm_init();
     lq_step_init(ret_step, spec, conv_float_run);
     ret_step->state = state;
     tile_floats = (size_t)g->tiling.rows * (size_t)g->out.width * (size_t)g->length;
