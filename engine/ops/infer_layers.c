@@ -82,10 +82,13 @@ static int check_weights(const struct lq_infer *infer, struct lq_shape weight_sh
     int rows = weight_shape.dims[0], bits = infer->attributes->bits;
     int status = lq_infer_range(infer, "bits", bits, 0, LQ_MAX_BITS);
 
-    if (status == LQ_OK)
-        status = lq_shape_check(&weight_shape, infer->error); /* codes take fewer bytes */
     if (status != LQ_OK)
         return status;
+    status = lq_shape_check(&weight_shape, infer->error); /* codes take fewer bytes */
+    if (status != LQ_OK) {
+        lq_error_prefix(infer->error, "weights");
+        return status;
+    }
     if (bits > 0 && infer->params[LQ_PARAM_WEIGHT])
         return lq_fail(infer->error, LQ_ERR_INVALID,
                        "has parameter 'weight' though its weights have %d bits", bits);

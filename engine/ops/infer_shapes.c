@@ -67,8 +67,8 @@ int lq_infer_clip(const struct lq_infer *infer, struct lq_shape *ret_output)
     if (min <= max && min < INFINITY && max > -INFINITY)
         return LQ_OK;
     return lq_fail(infer->error, LQ_ERR_INVALID,
-                   "attributes min %g, max %g: expected min <= max, no infinite value in between",
-                   (double)min, (double)max);
+                   "attributes min %g, max %g: expected finite numbers between them", (double)min,
+                   (double)max);
 }
 
 int lq_infer_add(const struct lq_infer *infer, struct lq_shape *ret_output)
