@@ -321,6 +321,33 @@ int lq_program_create(const struct lq_graph *graph, const struct lq_lower_option
     return status;
 }
 
+int lq_program_create_node(const struct lq_graph *graph, int node, const struct lq_kernels *kernels,
+                           struct lq_program **ret_program, struct lq_error *error)
+{
+    struct lq_lower_options options = {LQ_FORM_FLOAT, true, kernels};
+    struct lq_program *program = lq_alloc(1, sizeof(*program));
+    struct lowering l = {.program = program, .graph = graph, .options = &options, .error = error};
+    int status = LQ_OK;
+
+    if (!program)
+        return lq_fail_memory(error);
+    program->graph = graph;
+    program->steps = lq_arena_alloc(&program->arena, 1, sizeof(*program->steps));
+    l.buffers = lq_alloc((size_t)graph->value_count, sizeof(*l.buffers));
+    if (!program->steps || !l.buffers)
+        status = lq_fail_memory(error);
+    for (int i = 0; i < graph->value_count && status == LQ_OK; i++)
+        l.buffers[i] = (struct lq_buffer){graph->values[i].shape, LQ_STORE_F32, 0};
+    if (status == LQ_OK)
+        status = lower_node(&l, &graph->nodes[node]);
+    free(l.buffers);
+    if (status == LQ_OK)
+        *ret_program = program;
+    else
+        lq_program_destroy(program);
+    return status;
+}
+
 void lq_program_destroy(struct lq_program *program)
 {
     if (!program)

@@ -31,6 +31,10 @@ struct lq_program {
 /* Errors: LQ_ERR_MEMORY, LQ_ERR_LIMIT. */
 int lq_program_create(const struct lq_graph *graph, const struct lq_lower_options *options,
                       struct lq_program **ret_program, struct lq_error *error) LQ_MUST_CHECK;
+/* A program of one node's step alone, on floats (no offsets are planned): to run a graph node by
+ * node while it is built. */
+int lq_program_create_node(const struct lq_graph *graph, int node, const struct lq_kernels *kernels,
+                           struct lq_program **ret_program, struct lq_error *error) LQ_MUST_CHECK;
 void lq_program_destroy(struct lq_program *program);
 
 /* The snapped basis of a quantize node. */
