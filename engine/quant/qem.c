@@ -19,8 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/status.h"
+#include "quant/sorted.h"
 
 #define RIDGE 1e-4 /* of the authors' code */
 
@@ -158,85 +158,6 @@ void lq_basis_average_update(struct lq_basis_average *average, int bits, const f
     }
 }
 
-/* Values in ascending order with prefix sums: sums[i] = values[0] + ... + values[i-1]. */
-struct sorted {
-    int64_t n;
-    float *values;
-    double *sums;
-    double sum_squares;
-};
-
-static int compare_floats(const void *a, const void *b)
-{
-    float x = *(const float *)a, y = *(const float *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void sorted_deinit(struct sorted *sorted)
-{
-    free(sorted->values);
-    free(sorted->sums);
-}
-
-static int sorted_init(struct sorted *sorted, const float *values, int64_t n,
-                       struct lq_error *error)
-{
-    *sorted = (struct sorted){.n = n};
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(values[i]))
-            return lq_fail(error, LQ_ERR_NUMERIC, "value %lld is %f", (long long)i,
-                           (double)values[i]);
-    sorted->values = lq_alloc((size_t)n, sizeof(*sorted->values));
-    sorted->sums = lq_alloc((size_t)n + 1, sizeof(*sorted->sums));
-    if (!sorted->values || !sorted->sums) {
-        sorted_deinit(sorted);
-        return lq_fail_memory(error);
-    }
-    memcpy(sorted->values, values, (size_t)n * sizeof(*values));
-    qsort(sorted->values, (size_t)n, sizeof(*values), compare_floats);
-    for (int64_t i = 0; i < n; i++) {
-        double x = sorted->values[i];
-
-        sorted->sums[i + 1] = sorted->sums[i] + x;
-        sorted->sum_squares += x * x;
-    }
-    return LQ_OK;
-}
-
-/* How many values are <= x. */
-static int64_t sorted_rank(const struct sorted *sorted, float x)
-{
-    int64_t low = 0, high = sorted->n;
-
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-
-        if (sorted->values[middle] <= x)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static void sorted_stats(const struct sorted *sorted, const struct lq_quantizer *quantizer,
-                         struct lq_qem_stats *ret_stats)
-{
-    int levels = 1 << quantizer->bits;
-    int64_t from = 0;
-
-    ret_stats->sum_squares = sorted->sum_squares;
-    for (int level = 0; level < levels; level++) {
-        int64_t to =
-            level + 1 < levels ? sorted_rank(sorted, quantizer->thresholds[level]) : sorted->n;
-
-        ret_stats->counts[level] = (double)(to - from);
-        ret_stats->sums[level] = sorted->sums[to] - sorted->sums[from];
-        from = to;
-    }
-}
-
 /* One turn of the alternation: a new basis from the data that the quantizer has encoded. */
 typedef void solve_function(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
                             float *ret_basis);
@@ -266,7 +187,7 @@ struct fit {
     double error;
 };
 
-static void alternate(const struct sorted *sorted, enum lq_code_kind kind, int bits,
+static void alternate(const struct lq_sorted *sorted, enum lq_code_kind kind, int bits,
                       const float *start, int iterations, solve_function *solve, struct fit *best)
 {
     struct lq_quantizer quantizer;
@@ -278,7 +199,7 @@ static void alternate(const struct sorted *sorted, enum lq_code_kind kind, int b
         double error;
 
         lq_quantizer_init(&quantizer, kind, bits, basis);
-        sorted_stats(sorted, &quantizer, &stats);
+        lq_sorted_stats(sorted, &quantizer, &stats);
         error = lq_qem_relative_error(&quantizer, &stats);
         if (error < best->error) {
             best->error = error;
@@ -295,10 +216,10 @@ static const double top_fractions[] = {1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.12};
 static int fit(enum lq_code_kind kind, int bits, const float *values, int64_t n, int iterations,
                solve_function *solve, struct fit *ret_fit, struct lq_error *error)
 {
-    struct sorted sorted;
+    struct lq_sorted sorted;
     struct fit best = {{0}, INFINITY};
     double largest = 0;
-    int status = sorted_init(&sorted, values, n, error);
+    int status = lq_sorted_init(&sorted, values, n, error);
 
     if (status != LQ_OK)
         return status;
@@ -313,7 +234,7 @@ static int fit(enum lq_code_kind kind, int bits, const float *values, int64_t n,
             start[i] = (float)(largest * top_fractions[at] / ((1 << bits) - 1) * (1 << i));
         alternate(&sorted, kind, bits, start, iterations, solve, &best);
     }
-    sorted_deinit(&sorted);
+    lq_sorted_deinit(&sorted);
     *ret_fit = best;
     return LQ_OK;
 }

@@ -51,6 +51,20 @@ int lq_uniform_fit(enum lq_code_kind kind, int bits, const float *values, int64_
                    float *ret_basis, double *ret_relative_error,
                    struct lq_error *error) LQ_MUST_CHECK;
 
+/* Fits a basis on the grid itself. From each start (learned or uniform bases, snapped) it climbs:
+ * the scale is fitted by least squares, then single integers are moved by one as long as that
+ * lowers the squared error. With `uniform` the integers stay 2^i times a common factor and only the
+ * scale is fitted. Errors: LQ_ERR_NUMERIC, LQ_ERR_MEMORY. */
+struct lq_grid_fit {
+    enum lq_code_kind kind;
+    int bits, grid; /* grid: in force, at least 2^bits - 1 */
+    int iterations; /* of the alternation that finds the starts */
+    bool uniform;
+};
+int lq_qem_fit_grid(const struct lq_grid_fit *fit, const float *values, int64_t n,
+                    struct lq_snapped_basis *ret_basis, double *ret_relative_error,
+                    struct lq_error *error) LQ_MUST_CHECK;
+
 /* Moving average of a basis with the zero-debiasing of TensorFlow 1's
  * assign_moving_average(zero_debias=True): after the first update the value equals the first
  * estimate, so the initial basis only decides the first encoding. Start from {0}. */

@@ -12,85 +12,16 @@
 #include "base/status.h"
 #include "quant/qem.h"
 
-#define MAX_SAMPLE   ((int64_t)1 << 20)
-#define SCALE_ROUNDS 5 /* of fitting the scale alone; it hardly moves after the first */
-
-/* Counts by code, as lq_snap_basis weighs them. */
-static int count_codes(const struct lq_quantizer *quantizer, const float *values, int64_t n,
-                       double *ret_counts, struct lq_error *error)
-{
-    struct lq_qem_stats stats = {{0}, {0}, 0};
-    int status = lq_qem_add(quantizer, values, n, &stats, error);
-
-    for (int level = 0; level < 1 << quantizer->bits; level++)
-        ret_counts[quantizer->codes[level]] = stats.counts[level];
-    return status;
-}
-
-/* Least squares in the scale with the codes fixed: s = <u, x> / <u, u>, u the integer levels. Keeps
- * the scale with the least error. */
-static int refine_scale(struct lq_snapped_basis *basis, const float *values, int64_t n,
-                        double *ret_relative_error, struct lq_error *error)
-{
-    struct lq_snapped_basis candidate = *basis;
-    double best = -1;
-
-    for (int round = 0; round <= SCALE_ROUNDS; round++) {
-        struct lq_qem_stats stats = {{0}, {0}, 0};
-        struct lq_quantizer quantizer;
-        double product = 0, square = 0, relative;
-        int status;
-
-        lq_quantizer_init_snapped(&quantizer, &candidate);
-        status = lq_qem_add(&quantizer, values, n, &stats, error);
-        if (status != LQ_OK)
-            return status;
-        relative = lq_qem_relative_error(&quantizer, &stats);
-        if (best < 0 || relative < best) {
-            best = relative;
-            *basis = candidate;
-        }
-        for (int level = 0; level < 1 << basis->bits; level++) {
-            double u = lq_code_level(&candidate, quantizer.codes[level]);
-
-            product += u * stats.sums[level];
-            square += u * u * stats.counts[level];
-        }
-        if (!(product > 0) || !((float)(product / square) > 0))
-            break;
-        candidate.scale = (float)(product / square);
-    }
-    *ret_relative_error = best;
-    return LQ_OK;
-}
+#define MAX_SAMPLE ((int64_t)1 << 20)
 
 static int fit_values(enum lq_code_kind kind, const struct lq_fit_options *options,
                       const float *values, int64_t n, struct lq_snapped_basis *ret_basis,
                       double *ret_relative_error, struct lq_error *error)
 {
-    struct lq_snapped_basis snapped;
-    struct lq_quantizer quantizer;
-    double counts[LQ_MAX_LEVELS], relative;
-    float basis[LQ_MAX_BITS];
-    int status = options->quantizer == LQ_QUANTIZER_UNIFORM
-                     ? lq_uniform_fit(kind, options->bits, values, n, options->iterations, basis,
-                                      &relative, error)
-                     : lq_qem_fit(kind, options->bits, values, n, options->iterations, basis,
-                                  &relative, error);
+    struct lq_grid_fit fit = {kind, options->bits, options->grid, options->iterations,
+                              options->quantizer == LQ_QUANTIZER_UNIFORM};
 
-    if (status != LQ_OK)
-        return status;
-    lq_quantizer_init(&quantizer, kind, options->bits, basis);
-    status = count_codes(&quantizer, values, n, counts, error);
-    if (status != LQ_OK)
-        return status;
-    lq_snap_basis(kind, options->bits, basis, options->grid, counts, &snapped);
-    status = refine_scale(&snapped, values, n, &relative, error);
-    if (status != LQ_OK)
-        return status;
-    *ret_basis = snapped;
-    *ret_relative_error = relative;
-    return LQ_OK;
+    return lq_qem_fit_grid(&fit, values, n, ret_basis, ret_relative_error, error);
 }
 
 int lq_fit_basis(enum lq_code_kind kind, const struct lq_fit_options *options, const float *values,

@@ -14,7 +14,7 @@ struct lq_fit_options {
     int iterations;
 };
 
-/* Learns a basis on n values, snaps it, and fits the scale of the snapped levels once more. At most
+/* Learns a basis on the grid from n values (lq_qem_fit_grid). At most
  * about a million values, evenly spread over all, are looked at. *ret_relative_error is that of the
  * snapped quantizer. Errors: LQ_ERR_NUMERIC, LQ_ERR_MEMORY. */
 int lq_fit_basis(enum lq_code_kind kind, const struct lq_fit_options *options, const float *values,

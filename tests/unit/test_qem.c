@@ -181,6 +181,38 @@ START_TEST(degenerate_data)
 }
 END_TEST
 
+/* On any grid the learned basis is at least as good as the uniform one, and within the grid. */
+START_TEST(grid_fit_beats_uniform)
+{
+    enum { N = 3000 };
+    const int grids[] = {0, 31, 127, 1023};
+    static float data[N];
+
+    for (int trial = 0; trial < 8; trial++) {
+        struct lq_grid_fit fit = {trial & 1 ? LQ_CODE_SIGNED : LQ_CODE_UNSIGNED, _i, 0, 30, false};
+        struct lq_snapped_basis learned, uniform;
+        double learned_error, uniform_error;
+        int sum = 0;
+
+        fit.grid = lq_grid_or_default(fit.kind, _i, grids[trial / 2]);
+        for (int i = 0; i < N; i++) {
+            data[i] = (float)(rand() % 2001 - 1000) * (float)(rand() % 1001) * 1e-6f;
+            if (fit.kind == LQ_CODE_UNSIGNED)
+                data[i] = fmaxf(data[i], 0);
+        }
+        ck_assert_int_eq(lq_qem_fit_grid(&fit, data, N, &learned, &learned_error, NULL), LQ_OK);
+        fit.uniform = true;
+        ck_assert_int_eq(lq_qem_fit_grid(&fit, data, N, &uniform, &uniform_error, NULL), LQ_OK);
+        ck_assert_double_le(learned_error, uniform_error);
+        for (int i = 0; i < _i; i++) {
+            sum += abs(learned.integers[i]);
+            ck_assert_int_eq(uniform.integers[i], uniform.integers[0] << i);
+        }
+        ck_assert_int_le(sum, fit.grid);
+    }
+}
+END_TEST
+
 /* After the first update the average is the first estimate, whatever the momentum. */
 START_TEST(average_is_debiased)
 {
@@ -224,6 +256,7 @@ int main(void)
     tcase_add_loop_test(tests, normal_weights, 2, 5);
     tcase_add_loop_test(tests, relu_activations, 2, 4);
     tcase_add_loop_test(tests, learned_beats_uniform, 1, LQ_MAX_BITS + 1);
+    tcase_add_loop_test(tests, grid_fit_beats_uniform, 1, LQ_MAX_BITS + 1);
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, degenerate_data, 1, LQ_MAX_BITS + 1);
     return suite_main("qem", tests);
