@@ -208,7 +208,7 @@ static int read_names(struct reading *reading, json_t **ret_inputs)
     if (json_unpack_ex((json_t *)reading->json, &json_error, 0, "{s:s,s:s,s?s,s?o}", "name",
                        &reading->spec.name, "op", &op, "output", &reading->output, "inputs",
                        ret_inputs) != 0)
-        return lq_fail(reading->error, LQ_ERR_FORMAT, "%s", lq_lqfile_printable(json_error.text));
+        return lq_lqfile_fail_json(reading->error, &json_error);
     status = lq_name_check("name", reading->spec.name, reading->error);
     if (status != LQ_OK)
         return status;
@@ -272,7 +272,7 @@ static int read_input(struct lq_lqfile_parser *parser, json_t *values, const jso
 
     if (json_unpack_ex((json_t *)json, &json_error, JSON_STRICT, "{s:s,s:o}", "name", &name,
                        "shape", &dims) != 0)
-        return lq_fail(parser->error, LQ_ERR_FORMAT, "%s", lq_lqfile_printable(json_error.text));
+        return lq_lqfile_fail_json(parser->error, &json_error);
     status = lq_lqfile_read_shape(dims, &shape, parser->error);
     if (status == LQ_OK)
         status = lq_graph_add_input(parser->graph, name, &shape, parser->error);
@@ -290,7 +290,7 @@ static int read_nodes(struct lq_lqfile_parser *parser, json_t *values, const jso
 
     if (json_unpack_ex((json_t *)json, &json_error, JSON_STRICT, "{s:o,s:o}", "input", &input,
                        "nodes", &nodes) != 0)
-        return lq_fail(parser->error, LQ_ERR_FORMAT, "%s", lq_lqfile_printable(json_error.text));
+        return lq_lqfile_fail_json(parser->error, &json_error);
     if (!json_is_array(nodes))
         return lq_fail(parser->error, LQ_ERR_FORMAT, "nodes is no array");
     status = read_input(parser, values, input);

@@ -80,6 +80,9 @@ int lq_lqfile_read_text(const struct lq_lqfile_parser *parser, const char *key,
 int lq_lqfile_read_shape(const json_t *json, struct lq_shape *ret_shape,
                          struct lq_error *error) LQ_MUST_CHECK;
 
+/* Fails with jansson's reason, LQ_ERR_FORMAT or LQ_ERR_MEMORY. */
+int lq_lqfile_fail_json(struct lq_error *error, const json_error_t *json_error);
+
 /* A text of the file if it may be part of a message, else a remark in parentheses. */
 const char *lq_lqfile_printable(const char *text);
 

@@ -20,10 +20,10 @@ const char *lq_lqfile_printable(const char *text)
     return lq_text_check("", text, MAX_SHOWN, NULL) == LQ_OK ? text : "(cannot be shown)";
 }
 
-/* Where JSON is broken, jansson says why; position counts from the text's start. */
-static int fail_json(struct lq_error *error, const json_error_t *json_error)
+int lq_lqfile_fail_json(struct lq_error *error, const json_error_t *json_error)
 {
-    if (json_error_code(json_error) == json_error_out_of_memory)
+    /* Every mistake in a text has a reason; only running out of memory may have none. */
+    if (json_error_code(json_error) == json_error_out_of_memory || !*json_error->text)
         return lq_fail_memory(error);
     return lq_fail(error, LQ_ERR_FORMAT, "%s", lq_lqfile_printable(json_error->text));
 }
@@ -42,7 +42,7 @@ int lq_lqfile_read_text(const struct lq_lqfile_parser *parser, const char *key, 
     json = json_loadb(json_string_value(text), json_string_length(text), JSON_REJECT_DUPLICATES,
                       &json_error);
     if (!json) {
-        status = fail_json(parser->error, &json_error);
+        status = lq_lqfile_fail_json(parser->error, &json_error);
         lq_error_prefix(parser->error, "metadata '%s', byte %d", key, json_error.position);
         return status;
     }
@@ -134,7 +134,7 @@ static int parse_header(struct lq_lqfile_parser *parser)
         json_loadb((const char *)parser->bytes + LQ_LQFILE_LENGTH,
                    parser->data_start - LQ_LQFILE_LENGTH, JSON_REJECT_DUPLICATES, &json_error);
     if (!parser->header) {
-        int status = fail_json(parser->error, &json_error);
+        int status = lq_lqfile_fail_json(parser->error, &json_error);
 
         lq_error_prefix(parser->error, "offset %d", LQ_LQFILE_LENGTH + json_error.position);
         return status;
@@ -217,7 +217,7 @@ static int read_tensor(struct lq_lqfile_parser *parser, const char *name, const 
 
     if (json_unpack_ex((json_t *)json, &json_error, JSON_STRICT, "{s:s,s:o,s:[I,I]}", "dtype",
                        &dtype_text, "shape", &dims, "data_offsets", &from, &to) != 0)
-        return fail_json(parser->error, &json_error);
+        return lq_lqfile_fail_json(parser->error, &json_error);
     dtype = lq_dtype_from_text(dtype_text);
     if (dtype < 0)
         return lq_fail(parser->error, LQ_ERR_UNSUPPORTED, "dtype is '%s'",
@@ -341,7 +341,7 @@ static int set_preprocess(struct lq_lqfile_parser *parser, const json_t *json)
     if (json_unpack_ex((json_t *)json, &json_error, JSON_STRICT, "{s:I,s:[F,F,F],s:[F,F,F],s:F}",
                        "resize", &resize, "mean", &mean[0], &mean[1], &mean[2], "std", &std[0],
                        &std[1], &std[2], "scale", &scale) != 0)
-        return fail_json(parser->error, &json_error);
+        return lq_lqfile_fail_json(parser->error, &json_error);
     if (resize < 0 || resize > INT_MAX)
         return lq_fail(parser->error, LQ_ERR_FORMAT, "resize is %lld", (long long)resize);
     p->resize = (int)resize;

@@ -109,6 +109,15 @@ int lq_graph_set_provenance(struct lq_graph *graph, const char *key, const char 
 /* NULL where the key is absent. */
 const char *lq_graph_provenance(const struct lq_graph *graph, const char *key);
 
+/* Deep copies: of one constant; of name, labels, preprocessing and provenance (before the copy is
+ * finished); of a finished graph, with one more (or one changed) line of provenance if not NULL. */
+int lq_graph_copy_tensor(struct lq_graph *to, const struct lq_tensor *from,
+                         struct lq_tensor **ret_tensor, struct lq_error *error) LQ_MUST_CHECK;
+int lq_graph_copy_meta(struct lq_graph *to, const struct lq_graph *from,
+                       struct lq_error *error) LQ_MUST_CHECK;
+int lq_graph_copy(const struct lq_graph *from, const struct lq_entry *extra,
+                  struct lq_graph **ret_graph, struct lq_error *error) LQ_MUST_CHECK;
+
 /* Numbers in one output row. */
 int lq_graph_classes(const struct lq_graph *graph);
 

@@ -124,17 +124,6 @@ static int run_node(struct quantizing *q, const struct lq_graph *graph, int node
     return status;
 }
 
-static int copy_tensor(struct quantizing *q, const struct lq_tensor *from,
-                       struct lq_tensor **ret_tensor)
-{
-    int status = lq_graph_add_tensor(q->to, from->name, from->dtype, &from->shape, NULL, ret_tensor,
-                                     q->error);
-
-    if (status == LQ_OK)
-        memcpy((void *)(*ret_tensor)->data, from->data, lq_tensor_bytes(from));
-    return status;
-}
-
 /* A new tensor "node.param". */
 static int add_tensor(struct quantizing *q, const char *node, const char *param,
                       enum lq_dtype dtype, struct lq_shape shape, struct lq_tensor **ret_tensor)
@@ -276,7 +265,7 @@ static int copy_params(struct quantizing *q, const struct lq_node *node, bool bu
 
         if (!node->params[param] || (but_weight && param == LQ_PARAM_WEIGHT))
             continue;
-        status = copy_tensor(q, node->params[param], &tensor);
+        status = lq_graph_copy_tensor(q->to, node->params[param], &tensor, q->error);
         if (status != LQ_OK)
             return status;
         spec->params[param] = tensor;
@@ -468,24 +457,15 @@ static int check_options(const struct quantizing *q)
 
 static int copy_meta(struct quantizing *q)
 {
-    const struct lq_meta *meta = &q->from->meta;
     const struct lq_bits *bits = &q->options->bits;
     char text[160];
-    int status = lq_graph_set_name(q->to, meta->name, q->error);
+    int status = lq_graph_copy_meta(q->to, q->from, q->error);
 
-    if (status == LQ_OK)
-        status = lq_graph_set_labels(q->to, meta->labels, meta->label_count, q->error);
-    for (int i = 0; i < meta->provenance_count && status == LQ_OK; i++)
-        status = lq_graph_set_provenance(q->to, meta->provenance[i].key, meta->provenance[i].value,
-                                         q->error);
     snprintf(text, sizeof(text), "%d/%d bits, %s, %d images, BatchNorm %s", bits->weight_bits,
              bits->activation_bits,
              q->options->quantizer == LQ_QUANTIZER_UNIFORM ? "uniform" : "learned (QEM)", q->count,
              q->options->keep_batch_norm ? "kept" : "re-estimated");
-    if (status == LQ_OK)
-        status = lq_graph_set_provenance(q->to, "quantized", text, q->error);
-    q->to->meta.preprocess = meta->preprocess;
-    return status;
+    return status == LQ_OK ? lq_graph_set_provenance(q->to, "quantized", text, q->error) : status;
 }
 
 static int start(struct quantizing *q)

@@ -1,0 +1,21 @@
+/* lq_model.h - what is behind struct lq_model: for the files of the door only.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef LQ_MODEL_H
+#define LQ_MODEL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "graph/lower.h"
+
+struct lq_model {
+    atomic_int references;
+    const struct lq_engine *engine;
+    struct lq_graph *graph;
+    pthread_mutex_t lock; /* of programs, which are made when a form is first asked for */
+    struct lq_program *programs[LQ_FORM_COUNT];
+};
+
+#endif

@@ -1,0 +1,29 @@
+/* dataset.h - folders of labelled images.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef LQ_TRAIN_DATASET_H
+#define LQ_TRAIN_DATASET_H
+
+#include "image/preprocess.h"
+#include "train/augment.h"
+
+/* Class of item i, 0 <= i < lq_dataset_count. */
+int64_t lq_dataset_label(const struct lq_dataset *dataset, int64_t i);
+/* One more than the highest class. */
+int64_t lq_dataset_classes(const struct lq_dataset *dataset);
+
+/* Decoded pixels of item i. Any thread. Errors: those of lq_image_decode with the file's path in
+ * front, LQ_ERR_IO. */
+int lq_dataset_image(const struct lq_dataset *dataset, int64_t i,
+                     const struct lq_image_limits *limits, struct lq_image *ret_image,
+                     struct lq_error *error) LQ_MUST_CHECK;
+
+/* The same, brought to a network's input: fitted, augmented (unless NULL) with random numbers from
+ * rng, normalised. ret_nhwc: [height][width][channels]. */
+int lq_dataset_input(const struct lq_dataset *dataset, int64_t i,
+                     const struct lq_preprocess *preprocess, int channels,
+                     const struct lq_augmentation *augmentation, struct lq_rng *rng,
+                     float *ret_nhwc, struct lq_error *error) LQ_MUST_CHECK;
+
+#endif
