@@ -2,7 +2,8 @@
 
 # Everything that building and testing needs, as Debian 12 names it.
 PACKAGES := gcc libc6-dev make check clang-format pkg-config libopenblas-pthread-dev libjansson-dev \
-            libxxhash-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev
+            libxxhash-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev \
+            libmicrohttpd-dev libinih-dev libcurl4-gnutls-dev curl
 
 FLAVOUR  ?= release
 BUILD    := build/$(FLAVOUR)
@@ -15,6 +16,7 @@ CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
 FLAGS    := -std=c11 -D_GNU_SOURCE $(WARNINGS) -ffp-contract=off -fvisibility=hidden -pthread -MMD -MP \
             -Iengine -Iserver -Itests -Ibuild/gen -isystem /usr/include/$(MULTI)/$(BLAS)
+SERVER_LIBS := -lmicrohttpd -linih
 LIBS     := -L/usr/lib/$(MULTI)/$(BLAS) -Wl,-rpath,/usr/lib/$(MULTI)/$(BLAS) -lopenblas -ljansson -lxxhash \
             -lprotobuf-c -lturbojpeg -lpng16 -lm -lpthread
 
@@ -33,7 +35,7 @@ HEADERS  := $(wildcard engine/*.h engine/*/*.h server/*.h server/*/*.h tests/sup
 SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
-PROGRAMS := $(if $(CLI),$(BUILD)/lqnet)
+PROGRAMS := $(BUILD)/lqnet $(BUILD)/lqnetd
 SUITES   := $(patsubst %.c,$(BUILD)/%,$(TESTS))
 GENERATED := $(if $(wildcard engine/format/onnx.c),build/gen/onnx.pb-c.c)
 
@@ -45,8 +47,15 @@ $(BUILD)/liblq.a: $(call objects,$(ENGINE) $(GENERATED))
 $(BUILD)/lqnet: $(call objects,$(CLI)) $(BUILD)/liblq.a
 	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/liblq.a
-	$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt $(LIBS) -o $@
+$(BUILD)/lqnetd: $(call objects,$(SERVER)) $(BUILD)/liblq.a
+	$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
+
+# Suites may look inside both libraries and into the daemon.
+$(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
+	$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
+
+$(BUILD)/libserver.a: $(call objects,$(filter-out server/main.c,$(SERVER)))
+	rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

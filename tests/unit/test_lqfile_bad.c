@@ -443,9 +443,9 @@ static void *failing_malloc(size_t size)
     return allocations_left-- > 0 ? malloc(size) : NULL;
 }
 
-/* Runs `work` with 0, 1, 2 ... allocations until it succeeds; returns how many it took. Every failure
- * before that has a text; its status may be LQ_ERR_FORMAT, for the library tells memory that runs out
- * in its lexer as a syntax error. */
+/* Runs `work` with 0, 1, 2 ... allocations until it succeeds; returns how many it took. Every
+ * failure before that has a text; its status may be LQ_ERR_FORMAT, for the library tells memory
+ * that runs out in its lexer as a syntax error. */
 static long starve(int (*work)(void *context, struct lq_error *error), void *context)
 {
     for (long allowed = 0; allowed < 100000; allowed++) {

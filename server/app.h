@@ -1,0 +1,29 @@
+/* app.h - everything the daemon owns.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef SERVER_APP_H
+#define SERVER_APP_H
+
+#include <stdatomic.h>
+
+#include "batcher.h"
+#include "http.h"
+
+struct app {
+    struct config config;
+    struct lq_engine *engine;
+    struct registry *registry;
+    struct batcher *batcher;
+    struct http_server *http;
+    atomic_bool ready; /* false again once it is to end */
+};
+
+/* Opens the models, starts workers and server. On failure everything is undone. */
+int app_start(struct app *app, struct lq_error *error) LQ_MUST_CHECK;
+/* Not ready, then the accepted requests are finished, then all ends. */
+void app_stop(struct app *app);
+/* May load balancers send requests? */
+bool app_is_ready(const struct app *app);
+
+#endif

@@ -1,0 +1,54 @@
+/* http.h - requests in, replies out. The only file behind it that knows the HTTP library.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A handler is called on one of the server's few threads once a request's whole body is there. It
+ * must not compute there: it replies at once, or hands the request to a worker, which replies
+ * later. Every request gets exactly one http_reply.
+ */
+#ifndef SERVER_HTTP_H
+#define SERVER_HTTP_H
+
+#include <netinet/in.h>
+
+#include "config.h"
+#include "text.h"
+
+struct http_server;
+struct http_request;
+
+typedef void http_handler(void *context, struct http_request *request);
+
+/* Listens and answers from now on. Errors: LQ_ERR_INVALID (the address), LQ_ERR_IO, LQ_ERR_MEMORY.
+ */
+int http_start(const struct config *config, http_handler *handler, void *context,
+               struct http_server **ret_server, struct lq_error *error) LQ_MUST_CHECK;
+/* Address and port it listens at, as text ("127.0.0.1", 40123). */
+void http_address(const struct http_server *server, char *ret_host, size_t size, int *ret_port);
+
+/* First half of the end: no new connections, and replies close theirs. Waits for the requests that
+ * have begun, at most timeout_us. */
+void http_drain(struct http_server *server, int64_t timeout_us);
+/* Second half; every request must have been replied to. */
+void http_stop(struct http_server *server);
+
+/* Of a request; valid until its reply. */
+const char *http_method(const struct http_request *request);
+/* As sent, percent signs and all, up to the question mark. */
+const char *http_path(const struct http_request *request);
+/* Decoded; NULL where there is none. */
+const char *http_query(const struct http_request *request, const char *name);
+const char *http_header(const struct http_request *request, const char *name);
+const char *http_body(const struct http_request *request, size_t *ret_size);
+const char *http_request_id(const struct http_request *request);
+/* For the log; copied. */
+void http_set_model(struct http_request *request, const char *model);
+
+/* A header of the reply to come. */
+void http_add_header(struct http_request *request, const char *name, const char *value);
+/* Sends the reply; takes over body's bytes (body may be NULL). From any thread. The request must
+ * not be touched afterwards. */
+void http_reply(struct http_request *request, int status, const char *content_type,
+                struct text *body);
+
+#endif

@@ -1,0 +1,55 @@
+/* reply.c - replies in JSON.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void reply_json(struct http_request *request, int status, struct text *json)
+{
+    http_reply(request, status, "application/json", json);
+}
+
+void reply_error(struct http_request *request, int status, const char *format, ...)
+{
+    struct text json = {0};
+    char message[600];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message, sizeof(message), format, arguments);
+    va_end(arguments);
+    text_string(&json, "{\"error\":");
+    text_json(&json, message);
+    text_string(&json, "}");
+    reply_json(request, status, &json);
+}
+
+void reply_busy(struct http_request *request, int64_t retry_after_s, const char *why)
+{
+    char seconds[24];
+
+    snprintf(seconds, sizeof(seconds), "%lld", (long long)retry_after_s);
+    http_add_header(request, "Retry-After", seconds);
+    reply_error(request, 503, "%s", why);
+}
+
+static const struct {
+    int status, http;
+} statuses[] = {
+    {LQ_ERR_MEMORY, 503},      {LQ_ERR_INVALID, 400}, {LQ_ERR_FORMAT, 422},
+    {LQ_ERR_UNSUPPORTED, 422}, {LQ_ERR_IO, 500},      {LQ_ERR_LIMIT, 422},
+    {LQ_ERR_NOT_FOUND, 404},   {LQ_ERR_NUMERIC, 400}, {LQ_ERR_CANCELLED, 503},
+};
+
+void reply_failure(struct http_request *request, const struct lq_error *error)
+{
+    int http = 500;
+
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++)
+        if (statuses[i].status == error->status)
+            http = statuses[i].http;
+    reply_error(request, http, "%s", error->text);
+}

@@ -1,0 +1,20 @@
+/* reply.h - replies in JSON.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef SERVER_REPLY_H
+#define SERVER_REPLY_H
+
+#include "http.h"
+
+/* Takes over the text. */
+void reply_json(struct http_request *request, int status, struct text *json);
+/* {"error": "..."} */
+void reply_error(struct http_request *request, int status, const char *format, ...) LQ_PRINTF(3, 4);
+/* 503 with Retry-After. */
+void reply_busy(struct http_request *request, int64_t retry_after_s, const char *why);
+/* An engine's failure over an image or a tensor that the client sent: the one table that gives each
+ * status of the engine its HTTP status. */
+void reply_failure(struct http_request *request, const struct lq_error *error);
+
+#endif

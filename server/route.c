@@ -1,0 +1,120 @@
+/* route.c - one table of what is served.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "route.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "reply.h"
+
+/* Paths without an extension of ours are the Open Inference Protocol, version 2. */
+const struct route route_table[] = {
+    {"GET", "/v2", route_server_metadata, false, "name, version, extensions"},
+    {"GET", "/v2/health/live", route_live, false, "200 while the process answers"},
+    {"GET", "/v2/health/ready", route_ready, false, "200 when requests are welcome, else 503"},
+    {"GET", "/v2/models", route_model_list, false, "models with version and state"},
+    {"GET", "/v2/models/{model}", route_model_metadata, false, "inputs and outputs"},
+    {"GET", "/v2/models/{model}/versions/{version}", route_model_metadata, false, NULL},
+    {"GET", "/v2/models/{model}/ready", route_model_ready, true, "200 when loaded, else 503"},
+    {"GET", "/v2/models/{model}/versions/{version}/ready", route_model_ready, true, NULL},
+    {"POST", "/v2/models/{model}/infer", route_infer, false, "tensors in, tensors out (JSON)"},
+    {"POST", "/v2/models/{model}/versions/{version}/infer", route_infer, false, NULL},
+    {"POST", "/v2/models/{model}/classify", route_classify, false,
+     "a JPEG or PNG file in, classes out; ?top_k=5"},
+    {"POST", "/v2/models/{model}/versions/{version}/classify", route_classify, false, NULL},
+    {NULL, NULL, NULL, false, NULL},
+};
+
+/* Copies a segment of length bytes that must be a valid name. */
+static bool take_name(const char *segment, size_t length, char *ret_name, size_t size)
+{
+    if (length >= size)
+        return false;
+    memcpy(ret_name, segment, length);
+    ret_name[length] = '\0';
+    return registry_name_is_valid(ret_name);
+}
+
+bool route_matches(const char *pattern, const char *path, struct route_match *ret_match)
+{
+    struct route_match match = {.model = "", .version = ""};
+
+    while (*pattern == '/' && *path == '/') {
+        size_t want = strcspn(++pattern, "/"), got = strcspn(++path, "/");
+        bool fits;
+
+        if (strncmp(pattern, "{model}", want) == 0 && want == 7)
+            fits = take_name(path, got, match.model, sizeof(match.model));
+        else if (strncmp(pattern, "{version}", want) == 0 && want == 9)
+            fits = take_name(path, got, match.version, sizeof(match.version));
+        else
+            fits = want == got && memcmp(pattern, path, want) == 0;
+        if (!fits)
+            return false;
+        pattern += want;
+        path += got;
+    }
+    if (*pattern || *path)
+        return false;
+    *ret_match = match;
+    return true;
+}
+
+/* Looks the model up, if the route names one; false: replied. */
+static bool find_model(struct app *app, struct http_request *request, const struct route *route,
+                       struct route_match *match)
+{
+    if (!match->model[0])
+        return true;
+    http_set_model(request, match->model);
+    match->entry =
+        registry_find(app->registry, match->model, match->version[0] ? match->version : NULL);
+    if (!match->entry && match->version[0])
+        reply_error(request, 404, "no version '%s' of model '%s'", match->version, match->model);
+    else if (!match->entry)
+        reply_error(request, 404, "no model '%s'", match->model);
+    else if (!match->entry->model && !route->unloaded)
+        reply_error(request, 503, "model '%s' is not ready: %s", match->model,
+                    match->entry->reason);
+    else
+        return true;
+    return false;
+}
+
+static void list_method(char *allow, size_t size, const char *method)
+{
+    size_t used = strlen(allow);
+
+    if (!strstr(allow, method))
+        snprintf(allow + used, size - used, "%s%s", used ? ", " : "",
+                 strcmp(method, "GET") == 0 ? "GET, HEAD" : method);
+}
+
+void route_request(struct app *app, struct http_request *request)
+{
+    const char *method = http_method(request);
+    char allow[64] = "";
+
+    if (strcmp(method, "HEAD") == 0)
+        method = "GET";
+    for (const struct route *route = route_table; route->path; route++) {
+        struct route_match match;
+
+        if (!route_matches(route->path, http_path(request), &match))
+            continue;
+        if (strcmp(route->method, method) == 0) {
+            if (find_model(app, request, route, &match))
+                route->handler(app, request, &match);
+            return;
+        }
+        list_method(allow, sizeof(allow), route->method);
+    }
+    if (allow[0]) {
+        http_add_header(request, "Allow", allow);
+        reply_error(request, 405, "%s is not allowed here, but %s", http_method(request), allow);
+    } else {
+        reply_error(request, 404, "no such path");
+    }
+}
