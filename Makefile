@@ -30,7 +30,8 @@ ENGINE   := $(wildcard engine/*.c engine/*/*.c)
 SERVER   := $(wildcard server/*.c server/routes/*.c)
 CLI      := $(wildcard server/cli/*.c)
 SUPPORT  := $(wildcard tests/support/*.c)
-TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c)
+TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c \
+              $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
 HEADERS  := $(wildcard engine/*.h engine/*/*.h server/*.h server/*/*.h tests/support/*.h)
 SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS)
 

@@ -1,0 +1,185 @@
+/* daemon.c - a lqnetd to test: started on a free port, asked, stopped.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "support/daemon.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/tiny_model.h"
+
+enum { MAX_ARGUMENTS = 32, ROOM = 1 << 20 };
+
+static void write_models(const char *folder)
+{
+    char path[128];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/tiny.lq", folder);
+    ck_assert_int_eq(tiny_model_write(path, NULL), 0);
+    snprintf(path, sizeof(path), "%s/bad.lq", folder);
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs("no model", file);
+    fclose(file);
+}
+
+/* The first line names the port. */
+static int read_port(int log)
+{
+    char line[1024];
+    size_t length = 0;
+    const char *port;
+
+    while (length + 1 < sizeof(line) && read(log, line + length, 1) == 1 && line[length] != '\n')
+        length++;
+    line[length] = '\0';
+    port = strstr(line, "\"port\":");
+    ck_assert_msg(port, "first line: %s", line);
+    return atoi(port + strlen("\"port\":"));
+}
+
+void daemon_start(struct daemon *daemon, const char *const *arguments)
+{
+    const char *program = getenv("LQNETD");
+    const char *words[MAX_ARGUMENTS] = {program,    "--listen",     "127.0.0.1:0",
+                                        "--models", daemon->folder, "--strict-readiness",
+                                        "false"};
+    int count = 7, ends[2];
+
+    ck_assert_msg(program, "LQNETD names no program");
+    snprintf(daemon->folder, sizeof(daemon->folder), "/tmp/lqnetd-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(daemon->folder));
+    write_models(daemon->folder);
+    while (arguments && *arguments && count < MAX_ARGUMENTS - 1)
+        words[count++] = *arguments++;
+    ck_assert_int_eq(pipe(ends), 0);
+    daemon->pid = fork();
+    if (daemon->pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execv(program, (char *const *)words);
+        _exit(127);
+    }
+    close(ends[1]);
+    daemon->log = ends[0];
+    daemon->port = read_port(daemon->log);
+    ck_assert_int_gt(daemon->port, 0);
+}
+
+int daemon_stop(struct daemon *daemon)
+{
+    const char *const files[] = {"tiny.lq", "bad.lq"};
+    char drain[4096], path[128];
+    int status = -1;
+
+    kill(daemon->pid, SIGTERM);
+    while (read(daemon->log, drain, sizeof(drain)) > 0) /* until it has ended */
+        ;
+    close(daemon->log);
+    waitpid(daemon->pid, &status, 0);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", daemon->folder, files[i]);
+        unlink(path);
+    }
+    rmdir(daemon->folder);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int daemon_connect(const struct daemon *daemon)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)daemon->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
+/* Length of the body that the head announces; 0 where it names none. */
+static size_t announced(const char *head)
+{
+    const char *line = strcasestr(head, "\r\nContent-Length:");
+
+    return line ? strtoul(line + strlen("\r\nContent-Length:"), NULL, 10) : 0;
+}
+
+struct answer daemon_read(int fd)
+{
+    struct answer answer = {0};
+    char *bytes = calloc(1, ROOM);
+    size_t got = 0;
+    char *end = NULL;
+
+    ck_assert_ptr_nonnull(bytes);
+    while (got + 1 < ROOM) {
+        end = strstr(bytes, "\r\n\r\n");
+        if (end && got >= (size_t)(end + 4 - bytes) + announced(bytes))
+            break;
+        ssize_t piece = read(fd, bytes + got, ROOM - 1 - got);
+        if (piece <= 0)
+            break;
+        got += (size_t)piece;
+        bytes[got] = '\0';
+    }
+    answer.head = bytes;
+    answer.body = bytes + got;
+    if (!end || sscanf(bytes, "HTTP/1.1 %d", &answer.status) != 1)
+        return answer;
+    *end = '\0';
+    answer.body = end + 4;
+    answer.body_size = got - (size_t)(answer.body - bytes);
+    return answer;
+}
+
+struct answer daemon_raw(const struct daemon *daemon, const void *bytes, size_t size)
+{
+    int fd = daemon_connect(daemon);
+    size_t sent = 0;
+
+    while (sent < size) {
+        ssize_t piece = send(fd, (const char *)bytes + sent, size - sent, MSG_NOSIGNAL);
+
+        if (piece <= 0)
+            break; /* refused early: the reply says why */
+        sent += (size_t)piece;
+    }
+    struct answer answer = daemon_read(fd);
+    close(fd);
+    return answer;
+}
+
+struct answer daemon_ask(const struct daemon *daemon, const char *method, const char *path,
+                         const char *type, const void *body, size_t size)
+{
+    char *bytes = malloc(size + 1024);
+    int head = snprintf(bytes, 1024,
+                        "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n%s%s%s"
+                        "Content-Length: %zu\r\n\r\n",
+                        method, path, type ? "Content-Type: " : "", type ? type : "",
+                        type ? "\r\n" : "", size);
+
+    ck_assert_int_lt(head, 1024);
+    if (size)
+        memcpy(bytes + head, body, size);
+    struct answer answer = daemon_raw(daemon, bytes, (size_t)head + size);
+    free(bytes);
+    return answer;
+}
+
+void answer_free(struct answer *answer)
+{
+    free(answer->head);
+    *answer = (struct answer){0};
+}

@@ -1,0 +1,42 @@
+/* daemon.h - a lqnetd to test: started on a free port, asked, stopped.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef TESTS_SUPPORT_DAEMON_H
+#define TESTS_SUPPORT_DAEMON_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct daemon {
+    pid_t pid;
+    int port;
+    char folder[64]; /* of models; removed in the end */
+    int log;         /* its standard error */
+};
+
+struct answer {
+    int status; /* 0: the connection closed without one */
+    char *head, *body;
+    size_t body_size;
+};
+
+/* A folder with the model "tiny" (tests/support/tiny_model.h) and a damaged one, "bad"; starts
+ * $LQNETD on it with more arguments (up to a NULL) and waits for its first line. */
+void daemon_start(struct daemon *daemon, const char *const *arguments);
+/* SIGTERM; the exit status. */
+int daemon_stop(struct daemon *daemon);
+
+/* Sends bytes as they are and reads until the peer closes or the reply is whole. */
+struct answer daemon_raw(const struct daemon *daemon, const void *bytes, size_t size);
+/* One request on a connection of its own. type NULL: no Content-Type. */
+struct answer daemon_ask(const struct daemon *daemon, const char *method, const char *path,
+                         const char *type, const void *body, size_t size);
+void answer_free(struct answer *answer);
+
+/* A connected socket. */
+int daemon_connect(const struct daemon *daemon);
+/* Reads one reply from a socket. */
+struct answer daemon_read(int fd);
+
+#endif

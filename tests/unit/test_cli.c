@@ -1,0 +1,117 @@
+/* test_cli.c - lqnet from outside: help, exit statuses, bad command lines, the tiny model.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "support/suite.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/tiny_model.h"
+
+static char output[1 << 16];
+
+/* Runs $LQNET with arguments through the shell; fills `output` with both its outputs. */
+static int run(const char *arguments)
+{
+    char command[2048];
+    FILE *pipe;
+    size_t length;
+    int status;
+
+    ck_assert_ptr_nonnull(getenv("LQNET"));
+    snprintf(command, sizeof(command), "%s %s 2>&1", getenv("LQNET"), arguments);
+    pipe = popen(command, "r");
+    ck_assert_ptr_nonnull(pipe);
+    length = fread(output, 1, sizeof(output) - 1, pipe);
+    output[length] = '\0';
+    status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+START_TEST(command_lines)
+{
+    static const struct {
+        const char *arguments;
+        int status;
+        const char *text;
+    } cases[] = {
+        {"help", 0, "quantize"},
+        {"--help", 0, "exit status"},
+        {"--version", 0, "lqnet 0."},
+        {"help evaluate", 0, "--confusion"},
+        {"import --help", 0, "--resize N"},
+        {"", 2, "usage"},
+        {"help nothing", 2, "no command 'nothing'"},
+        {"fly", 2, "no command 'fly'"},
+        {"--cpu z80 help", 2, "option --cpu is 'z80'"},
+        {"inspect", 2, "usage: lqnet inspect"},
+        {"inspect a b", 2, "usage: lqnet inspect"},
+        {"inspect --nothing x", 2, "unknown option '--nothing'"},
+        {"inspect --json=1 x", 2, "takes no value"},
+        {"evaluate a b --limit", 2, "needs a value"},
+        {"evaluate a b --limit 0", 2, "option --limit is '0'"},
+        {"evaluate a b --batch 1e3", 2, "option --batch is '1e3'"},
+        {"evaluate a b --form fast", 2, "option --form is 'fast'"},
+        {"evaluate a b --split all", 2, "option --split is 'all'"},
+        {"import x.onnx", 2, "--output is missing"},
+        {"import x.onnx -o y --mean 1,2", 2, "option --mean is '1,2'"},
+        {"import x.onnx -o y --std nan", 2, "option --std is 'nan'"},
+        {"import x.onnx -o y --scale 1/0", 2, "option --scale is '1/0'"},
+        {"import /nonexistent.onnx -o y", 1, "cannot open"},
+        {"import /dev/null -o y", 1, "not a regular file"},
+        {"quantize x", 2, "--bits, --calibrate and --output are needed"},
+        {"quantize x -b 2 -c d -o o", 2, "option --bits is '2'"},
+        {"quantize x -b 2/2/2 -c d -o o", 2, "option --bits is '2/2/2'"},
+        {"quantize x -b 2/2 -c d -o o --layer conv1", 2, "expected NAME=W/A"},
+        {"quantize x -b 2/2 -c d -o o --quantizer magic", 2, "expected learned or uniform"},
+        {"quantize x -b 2/2 -c d -o o --iterations 5", 2, "option --iterations is '5'"},
+        {"inspect /nonexistent.lq", 1, "/nonexistent.lq"},
+        {"classify /dev/null x", 1, "/dev/null"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        int status = run(cases[i].arguments);
+
+        ck_assert_msg(status == cases[i].status && strstr(output, cases[i].text),
+                      "lqnet %s: %d\n%s", cases[i].arguments, status, output);
+    }
+}
+END_TEST
+
+START_TEST(inspects)
+{
+    char path[64], arguments[128];
+    json_t *root;
+
+    snprintf(path, sizeof(path), "/tmp/lqnet-test-%d.lq", (int)getpid());
+    ck_assert_int_eq(tiny_model_write(path, NULL), LQ_OK);
+    snprintf(arguments, sizeof(arguments), "inspect %s --json --bases", path);
+    ck_assert_int_eq(run(arguments), 0);
+    root = json_loads(output, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    ck_assert_str_eq(json_string_value(json_object_get(root, "name")), "tiny");
+    /* 8x8 outputs of 27 x 8 and 72 x 8, dense 8 x 4 */
+    ck_assert_int_eq(json_integer_value(json_object_get(root, "macs")),
+                     64 * (27 * 8 + 72 * 8) + 32);
+    ck_assert_int_eq(json_integer_value(json_object_get(root, "quantized_macs")), 64 * 72 * 8);
+    json_decref(root);
+    snprintf(arguments, sizeof(arguments), "inspect %s", path);
+    ck_assert_int_eq(run(arguments), 0);
+    ck_assert_ptr_nonnull(strstr(output, "2/2"));
+    unlink(path);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("cli");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, command_lines);
+    tcase_add_test(tests, inspects);
+    return suite_main("cli", tests);
+}
