@@ -1,10 +1,13 @@
-# lqnet. `make help` lists the targets.
+# lqnet. `make help` lists the targets; V=1 shows the commands.
 
 # Everything that building and testing needs, as Debian 12 names it.
-PACKAGES := gcc libc6-dev make check clang-format pkg-config libopenblas-pthread-dev libjansson-dev \
+PACKAGES := gcc libc6-dev make check clang-format clang-tidy pkg-config libopenblas-pthread-dev libjansson-dev \
             libxxhash-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev \
             libmicrohttpd-dev libinih-dev libcurl4-gnutls-dev curl
 
+PREFIX   ?= /usr/local
+SYSCONFDIR ?= /etc
+LISTEN   ?= 127.0.0.1:8080
 FLAVOUR  ?= release
 BUILD    := build/$(FLAVOUR)
 MULTI    := $(shell gcc -print-multiarch 2>/dev/null)
@@ -36,31 +39,42 @@ HEADERS  := $(wildcard engine/*.h engine/*/*.h server/*.h server/*/*.h tests/sup
 SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
+TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI))
 PROGRAMS := $(BUILD)/lqnet $(BUILD)/lqnetd
 SUITES   := $(patsubst %.c,$(BUILD)/%,$(TESTS))
 GENERATED := $(if $(wildcard engine/format/onnx.c),build/gen/onnx.pb-c.c)
 
+Q        := $(if $(V),,@)
+say       = $(if $(V),,@echo "  $(1) $@")
+
 all: $(BUILD)/liblq.a $(PROGRAMS) ## build the library and the programs
+	@:
 
 $(BUILD)/liblq.a: $(call objects,$(ENGINE) $(GENERATED))
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/lqnet: $(call objects,$(CLI)) $(BUILD)/liblq.a
-	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
 $(BUILD)/lqnetd: $(call objects,$(SERVER)) $(BUILD)/liblq.a
-	$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
 
 # Suites may look inside both libraries and into the daemon.
 $(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
-	$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
 
 $(BUILD)/libserver.a: $(call objects,$(filter-out server/main.c,$(SERVER)))
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call say,AR)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) -c $< -o $@
 
 # Generated code is not ours to warn about.
 $(BUILD)/build/gen/%.o: private WARNINGS := -w
@@ -69,8 +83,13 @@ $(call objects,$(wildcard engine/kernels/*_c.c)): private CFLAGS += -O3
 
 build/gen/onnx.pb-c.c: /usr/include/onnx/onnx.proto
 	@mkdir -p $(@D)
-	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
+	$(call say,GEN)
+	$(Q)protoc-c --proto_path=$(<D) --c_out=$(@D) $<
 $(call objects,$(wildcard engine/format/*.c)): $(GENERATED)
+
+run: deps ## install what is missing, build, serve, show how to classify a picture (LISTEN=HOST:PORT)
+	@$(MAKE) --no-print-directory all
+	@sh etc/demo.sh $(BUILD) $(LISTEN)
 
 suites: $(SUITES) $(PROGRAMS)
 	@sh tests/run.sh $(BUILD) $(if $(T),$(filter %/test_$(T),$(SUITES)),$(SUITES))
@@ -87,8 +106,15 @@ tsan: ## the tests under the thread sanitizer
 layers: ## arrows point down only
 	@sh tests/layers.sh
 
-lint: ## formatting of the C sources
-	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+lint: ## formatting and static analysis of the C sources
+	@clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+	@$(MAKE) --no-print-directory $(TIDY)
+
+# Analysed once for each state of a file and of the headers it includes.
+$(TIDY): build/tidy/%.ok: %.c $(BUILD)/%.o .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $< -- $(FLAGS) 2>/dev/null && touch $@
 
 format: ## format them
 	clang-format -i $(SOURCES) $(HEADERS)
@@ -101,11 +127,15 @@ deps: ## install the missing Debian packages
 	    echo "missing packages:$$missing; install them as root" >&2; exit 1; fi; \
 	  $$sudo apt-get update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y --no-install-recommends $$missing; fi
 
+install: all ## into $(DESTDIR)$(PREFIX), the configuration into $(DESTDIR)$(SYSCONFDIR)
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/lqnet $(BUILD)/lqnetd
+	install -D -m 644 -t $(DESTDIR)$(SYSCONFDIR)/lqnet etc/lqnetd.conf
+
 clean: ## remove build/
 	rm -rf build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all suites test asan tsan layers lint format deps clean help
+.PHONY: all run install suites test asan tsan layers lint format deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))

@@ -60,6 +60,9 @@ struct lq_error {
     int status;
     char text[512];
 };
+/* Fills *error, unless it is NULL or filled already. A text that is too long is cut between two
+ * characters of UTF-8. */
+void lq_error_set(struct lq_error *error, int status, const char *format, ...) LQ_PRINTF(3, 4);
 
 /* A constant text for a status; "unknown status" for any other number. */
 const char *lq_status_text(int status);

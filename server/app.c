@@ -69,6 +69,12 @@ int app_start(struct app *app, struct lq_error *error)
     log_listening(app); /* first: it tells the port to whoever started us */
     registry_log(app->registry);
     atomic_store(&app->ready, true);
+    if (app_is_ready(app))
+        log_message(LOG_INFO, "ready", "models served: %d", registry_count(app->registry));
+    else
+        log_message(LOG_WARNING, "not_ready", "%s",
+                    registry_count(app->registry) == 0 ? "the folder of models holds none"
+                                                       : "a model could not be loaded");
     return LQ_OK;
 }
 

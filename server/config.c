@@ -232,8 +232,8 @@ static char *read_line(char *line, int size, void *stream)
         return NULL;
     reading->line++;
     if (!strchr(line, '\n') && !feof(reading->file)) {
-        error_set(reading->error, LQ_ERR_FORMAT, "%s:%d: line is longer than %d characters",
-                  reading->path, reading->line, size - 2);
+        lq_error_set(reading->error, LQ_ERR_FORMAT, "%s:%d: line is longer than %d characters",
+                     reading->path, reading->line, size - 2);
         return NULL;
     }
     return result;
@@ -268,7 +268,7 @@ int config_read(struct config *config, const char *path, struct lq_error *error)
         return error_set(error, LQ_ERR_IO, "%s: %s", path, strerror(errno));
     bad_line = ini_parse_stream(read_line, &reading, on_pair, &reading);
     if (ferror(reading.file))
-        error_set(&first, LQ_ERR_IO, "%s: read error", path);
+        lq_error_set(&first, LQ_ERR_IO, "%s: read error", path);
     fclose(reading.file);
     if (first.status)
         return error_set(error, first.status, "%s", first.text);

@@ -651,13 +651,16 @@ int http_start(const struct config *config, http_handler *handler, void *context
 
 void http_address(const struct http_server *server, char *ret_host, size_t size, int *ret_port)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in; /* the port lies at the same place for both families */
+        struct sockaddr_in6 in6;
+    } address = {0};
     socklen_t length = sizeof(address);
 
-    getsockname(server->fd, (struct sockaddr *)(void *)&address, &length);
-    describe_client((const struct sockaddr *)(const void *)&address, ret_host, size);
-    /* the port lies at the same place for both families */
-    *ret_port = ntohs(((const struct sockaddr_in *)(const void *)&address)->sin_port);
+    getsockname(server->fd, &address.any, &length);
+    describe_client(&address.any, ret_host, size);
+    *ret_port = ntohs(address.in.sin_port);
 }
 
 void http_drain(struct http_server *server, int64_t timeout_us)

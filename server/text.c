@@ -133,16 +133,3 @@ void text_free(struct text *text)
     free(text->bytes);
     *text = (struct text){0};
 }
-
-int error_set(struct lq_error *error, int status, const char *format, ...)
-{
-    va_list arguments;
-
-    if (!error || error->status)
-        return status;
-    error->status = status;
-    va_start(arguments, format);
-    vsnprintf(error->text, sizeof error->text, format, arguments);
-    va_end(arguments);
-    return status;
-}

@@ -27,7 +27,7 @@ void text_json_bytes(struct text *text, const char *bytes, size_t length);
 void text_float(struct text *text, float value);
 void text_free(struct text *text);
 
-/* Fills *error (which may be NULL) unless it holds a failure already; returns status. */
-int error_set(struct lq_error *error, int status, const char *format, ...) LQ_PRINTF(3, 4);
+/* Fills *error (which may be NULL) unless it holds a failure already; gives status. */
+#define error_set(error, status, ...) (lq_error_set((error), (status), __VA_ARGS__), (status))
 
 #endif

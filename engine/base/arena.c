@@ -24,7 +24,7 @@ void *lq_alloc(size_t count, size_t size)
     size_t bytes;
     void *block;
 
-    if (!lq_size_mul(count, size, &bytes) || bytes > SIZE_MAX - 2 * LQ_ALIGNMENT)
+    if (!lq_size_mul(count, size, &bytes) || bytes > SIZE_MAX - 2 * (size_t)LQ_ALIGNMENT)
         return NULL;
     bytes = lq_size_round_up(bytes ? bytes : 1, LQ_ALIGNMENT);
     block = aligned_alloc(LQ_ALIGNMENT, bytes);
@@ -50,7 +50,7 @@ void *lq_arena_alloc(struct lq_arena *arena, size_t count, size_t size)
     size_t bytes, room;
     uint8_t *block;
 
-    if (!lq_size_mul(count, size, &bytes) || bytes > SIZE_MAX - 4 * LQ_ALIGNMENT)
+    if (!lq_size_mul(count, size, &bytes) || bytes > SIZE_MAX - 4 * (size_t)LQ_ALIGNMENT)
         return NULL;
     bytes = lq_size_round_up(bytes ? bytes : 1, LQ_ALIGNMENT);
     if (!chunk || chunk->size - chunk->used < bytes) {

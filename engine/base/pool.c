@@ -88,9 +88,10 @@ int lq_pool_create(int threads, struct lq_pool **ret_pool, struct lq_error *erro
 
         *worker = (struct worker){.pool = pool, .index = pool->threads};
         if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0) {
+            lq_error_set(error, LQ_ERR_MEMORY, "cannot start thread %d of %d", pool->threads,
+                         threads);
             lq_pool_destroy(pool);
-            return lq_fail(error, LQ_ERR_MEMORY, "cannot start thread %d of %d", worker->index,
-                           threads);
+            return LQ_ERR_MEMORY;
         }
     }
     *ret_pool = pool;

@@ -21,22 +21,33 @@ const char *lq_status_text(int status)
     }
 }
 
-int lq_fail(struct lq_error *error, int status, const char *format, ...)
+/* Drops a character of UTF-8 that the end of the buffer has cut. */
+static void mend_end(char *text, size_t size)
+{
+    size_t length = strlen(text), at = length, whole;
+    unsigned char lead;
+
+    if (length + 1 < size)
+        return; /* it all fitted */
+    do
+        lead = (unsigned char)text[--at];
+    while (at > 0 && length - at < 4 && (lead & 0xc0) == 0x80);
+    whole = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    if (length - at < whole)
+        text[at] = '\0';
+}
+
+void lq_error_set(struct lq_error *error, int status, const char *format, ...)
 {
     va_list arguments;
 
     if (!error || error->status != LQ_OK)
-        return status;
+        return;
     error->status = status;
     va_start(arguments, format);
     vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
-    return status;
-}
-
-int lq_fail_memory(struct lq_error *error)
-{
-    return lq_fail(error, LQ_ERR_MEMORY, "%s", lq_status_text(LQ_ERR_MEMORY));
+    mend_end(error->text, sizeof(error->text));
 }
 
 int lq_error_prefix(struct lq_error *error, const char *format, ...)
@@ -53,5 +64,6 @@ int lq_error_prefix(struct lq_error *error, const char *format, ...)
     va_end(arguments);
     used = strlen(error->text);
     snprintf(error->text + used, sizeof(error->text) - used, ": %s", text);
+    mend_end(error->text, sizeof(error->text));
     return error->status;
 }

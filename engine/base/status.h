@@ -7,12 +7,13 @@
 
 #include "lq.h"
 
-/* Fills *error (which may be NULL, and keeps an earlier failure) and returns status, so that
- * `return lq_fail(error, LQ_ERR_FORMAT, "...", ...)` reads as one statement. */
-int lq_fail(struct lq_error *error, int status, const char *format, ...) LQ_PRINTF(3, 4);
+/* Fills *error (which may be NULL, and keeps an earlier failure) and gives status, so that
+ * functions can `return lq_fail(...)`. A macro, for the compiler and the analyser then see which
+ * status. */
+#define lq_fail(error, status, ...) (lq_error_set((error), (status), __VA_ARGS__), (status))
 
 /* lq_fail(error, LQ_ERR_MEMORY, ...) with the usual text. */
-int lq_fail_memory(struct lq_error *error);
+#define lq_fail_memory(error) lq_fail((error), LQ_ERR_MEMORY, "%s", lq_status_text(LQ_ERR_MEMORY))
 
 /* Puts "prefix: " in front of the text of a failure, if there is one: callers name the place
  * (file, node, tensor) that their callee cannot know. Returns error->status. */

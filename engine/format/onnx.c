@@ -18,8 +18,8 @@
 #define MAX_NODES 65536
 #define MAX_NAMES (1 << 20)
 
-int lq_onnx_fail(struct lq_onnx *onnx, const struct lq_onnx_node *node, int status,
-                 const char *format, ...)
+void lq_onnx_error(struct lq_onnx *onnx, const struct lq_onnx_node *node, int status,
+                   const char *format, ...)
 {
     char text[400];
     va_list arguments;
@@ -27,8 +27,8 @@ int lq_onnx_fail(struct lq_onnx *onnx, const struct lq_onnx_node *node, int stat
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    return lq_fail(onnx->error, status, "node '%.64s' (%.32s): %s", node->name,
-                   node->proto->op_type ? node->proto->op_type : "", text);
+    lq_error_set(onnx->error, status, "node '%.64s' (%.32s): %s", node->name,
+                 node->proto->op_type ? node->proto->op_type : "", text);
 }
 
 /* FNV-1a */

@@ -68,8 +68,10 @@ int lq_onnx_define(struct lq_onnx *onnx, const char *name, const struct lq_onnx_
 struct lq_onnx_value *lq_onnx_find(const struct lq_onnx *onnx, const char *name);
 
 /* lq_fail with "node 'x' (Op): " in front. */
-int lq_onnx_fail(struct lq_onnx *onnx, const struct lq_onnx_node *node, int status,
-                 const char *format, ...) LQ_PRINTF(4, 5);
+void lq_onnx_error(struct lq_onnx *onnx, const struct lq_onnx_node *node, int status,
+                   const char *format, ...) LQ_PRINTF(4, 5);
+#define lq_onnx_fail(onnx, node, status, ...)                                                      \
+    (lq_onnx_error((onnx), (node), (status), __VA_ARGS__), (status))
 
 /* Attributes; the fallback where the node has none. Errors: LQ_ERR_FORMAT for another type. */
 int lq_onnx_int(struct lq_onnx *onnx, const struct lq_onnx_node *node, const char *name,

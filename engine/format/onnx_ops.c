@@ -6,6 +6,7 @@
  * around here, once.
  */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/size.h"
@@ -86,7 +87,7 @@ static int add_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, con
 
     if (!name)
         return lq_fail_memory(onnx->error);
-    strcat(strcat(strcpy(name, node->name), "."), param);
+    snprintf(name, length, "%s.%s", node->name, param);
     status = lq_graph_add_tensor(onnx->graph, name, LQ_F32, &shape, NULL, ret_tensor, onnx->error);
     if (status != LQ_OK)
         lq_error_prefix(onnx->error, "node '%.64s'", node->name);
@@ -788,7 +789,7 @@ static int convert_reduce_mean(struct lq_onnx *onnx, const struct lq_onnx_node *
     size_t length = strlen(node->name);
     if (length + sizeof(".mean") > sizeof(name))
         return lq_onnx_fail(onnx, node, LQ_ERR_LIMIT, "its name has %zu bytes", length);
-    strcat(strcpy(name, node->name), ".mean");
+    snprintf(name, sizeof(name), "%s.mean", node->name);
     spec.name = name;
     status = lq_graph_add_node(onnx->graph, &spec, &value, onnx->error);
     flat.inputs[0] = value;

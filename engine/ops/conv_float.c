@@ -70,7 +70,7 @@ static void run_tile(void *context, int tile, int worker)
         }
         lq_gemm_float(pixels, g->group_out, g->length, from, stride,
                       state->weights + (size_t)(group * g->group_out) * (size_t)g->length,
-                      output + group * g->group_out, g->out.channels);
+                      output + (size_t)group * (size_t)g->group_out, g->out.channels);
     }
     finish(state, pixels, output);
 }

@@ -70,7 +70,7 @@ int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
                                      .min = spec->min,
                                      .max = spec->max,
                                      .encodes = spec->output_basis != NULL};
-    if (!epilogue->encodes)
+    if (!spec->output_basis)
         return LQ_OK;
     lq_encoder_init(&epilogue->encoder, spec->output_basis, &spec->output);
     epilogue->threshold_count = (1 << spec->output_basis->bits) - 1;

@@ -10,13 +10,13 @@
 #include "ops/infer.h"
 
 static const char *const op_texts[LQ_OP_COUNT] = {
-#define X(name, text) [name] = text,
+#define X(name, text) [name] = (text),
     LQ_OP_LIST(X)
 #undef X
 };
 
 static const char *const param_texts[LQ_PARAM_COUNT] = {
-#define X(name, text) [name] = text,
+#define X(name, text) [name] = (text),
     LQ_PARAM_LIST(X)
 #undef X
 };

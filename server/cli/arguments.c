@@ -11,7 +11,7 @@
 
 #include "cli/cli.h"
 
-int cli_fail(int status, const char *format, ...)
+void cli_complain(const char *format, ...)
 {
     va_list arguments;
 
@@ -20,7 +20,6 @@ int cli_fail(int status, const char *format, ...)
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
-    return status;
 }
 
 int cli_fail_error(const struct lq_error *error)

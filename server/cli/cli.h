@@ -66,8 +66,9 @@ int cli_triple(const struct cli_arguments *arguments, const char *option, float 
 /* A number, or a fraction like 1/255. */
 int cli_float(const struct cli_arguments *arguments, const char *option, float *value);
 
-/* "lqnet: text" on stderr; returns the status given. */
-int cli_fail(int status, const char *format, ...) LQ_PRINTF(2, 3);
+/* "lqnet: text" on stderr; cli_fail gives the status given. */
+void cli_complain(const char *format, ...) LQ_PRINTF(1, 2);
+#define cli_fail(status, ...) (cli_complain(__VA_ARGS__), (status))
 /* For an engine's failure: CLI_FAILED. */
 int cli_fail_error(const struct lq_error *error);
 
