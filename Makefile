@@ -35,8 +35,9 @@ CLI      := $(wildcard server/cli/*.c)
 SUPPORT  := $(wildcard tests/support/*.c)
 TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c \
               $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
+BENCHES  := $(wildcard tests/bench/bench_*.c)
 HEADERS  := $(wildcard engine/*.h engine/*/*.h server/*.h server/*/*.h tests/support/*.h)
-SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS) $(BENCHES)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI))
@@ -97,6 +98,13 @@ suites: $(SUITES) $(PROGRAMS)
 test: deps ## install what is missing, build, run the tests (T=name: one suite)
 	@$(MAKE) --no-print-directory suites
 
+$(patsubst %.c,$(BUILD)/%,$(BENCHES)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/liblq.a
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
+bench: $(patsubst %.c,$(BUILD)/%,$(BENCHES)) ## speed of the kernels (JSON=1: a JSON object a line)
+	@for b in $^; do $$b $(if $(JSON),--json) || exit 1; done
+
 asan: ## the tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory suites FLAVOUR=asan
 
@@ -137,5 +145,5 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all run install suites test asan tsan layers lint format deps clean help
+.PHONY: all run bench install suites test asan tsan layers lint format deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))

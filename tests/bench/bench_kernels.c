@@ -1,0 +1,186 @@
+/* bench_kernels.c - how fast the integer products are, kernel by kernel.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ *     bench_kernels [--json]
+ *
+ * Shapes are those of 3x3 convolutions in ResNet-20 and ResNet-18, 64 pixels at a time, operands in
+ * cache. All cases are visited in turn, ROUNDS times, so that a disturbance of the machine touches
+ * all of them; the median counts. One thread. A MAC is one product of a weight and an activation,
+ * whatever their bits.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cpu.h"
+#include "base/rng.h"
+#include "kernels/kernels.h"
+#include "lq.h"
+
+enum { PIXELS = 64, ROUNDS = 7, MAX_BITS = 4, TAPS = 9, MAX_CASES = 128 };
+#define ROUND_SECONDS 0.01
+
+static const int channel_counts[] = {16, 32, 64, 128, 256};
+static const struct {
+    int w, a;
+} bit_counts[] = {{1, 2}, {2, 2}, {3, 3}, {4, 4}};
+
+struct operands {
+    int16_t *a_levels, *w_levels, *w_basis;
+    uint32_t *a_planes, *w_planes;
+    int32_t *sums;
+    int16_t a_basis[MAX_BITS];
+};
+
+struct bench {
+    const char *kernel, *tier;
+    int channels, w_bits, a_bits; /* bits 0: integer levels, whatever the bits */
+    struct lq_kernels kernels;
+    double seconds[ROUNDS]; /* of one call */
+};
+
+static double now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void *filled(struct lq_rng *rng, size_t count, size_t size)
+{
+    size_t bytes = (count * size + 63) / 64 * 64;
+    uint32_t *block = aligned_alloc(64, bytes);
+
+    if (!block) {
+        fputs("bench_kernels: out of memory\n", stderr);
+        exit(1);
+    }
+    for (size_t i = 0; i < bytes / sizeof(*block); i++)
+        block[i] = lq_rng_u32(rng) & (size == sizeof(int16_t) ? 0x000f000fu : ~0u);
+    return block;
+}
+
+static void operands_init(struct operands *o)
+{
+    size_t channels = 256, length = TAPS * channels, words = length / 32;
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, 1, 1);
+    o->a_levels = filled(&rng, PIXELS * length, sizeof(int16_t));
+    o->w_levels = filled(&rng, channels * length, sizeof(int16_t));
+    o->w_basis = filled(&rng, channels * MAX_BITS, sizeof(int16_t));
+    o->a_planes = filled(&rng, PIXELS * MAX_BITS * words, sizeof(uint32_t));
+    o->w_planes = filled(&rng, channels * MAX_BITS * words, sizeof(uint32_t));
+    o->sums = filled(&rng, PIXELS * channels, sizeof(int32_t));
+    for (int j = 0; j < MAX_BITS; j++)
+        o->a_basis[j] = (int16_t)(1 << j);
+}
+
+static void operands_deinit(struct operands *o)
+{
+    free(o->a_levels);
+    free(o->w_levels);
+    free(o->w_basis);
+    free(o->a_planes);
+    free(o->w_planes);
+    free(o->sums);
+}
+
+static void call(const struct bench *b, const struct operands *o)
+{
+    int words = (b->channels + 31) / 32 * TAPS;
+    struct lq_planes planes = {
+        PIXELS,      b->channels, words,      b->a_bits, b->w_bits,          o->a_planes,
+        o->w_planes, o->a_basis,  o->w_basis, o->sums,   (size_t)b->channels};
+
+    if (b->w_bits)
+        b->kernels.gemm_planes(&planes);
+    else
+        b->kernels.gemm_levels(PIXELS, b->channels, TAPS * b->channels, o->a_levels, o->w_levels,
+                               o->sums, (size_t)b->channels);
+}
+
+static double measure(const struct bench *b, const struct operands *o)
+{
+    double start = now(), seconds;
+    int calls = 0;
+
+    do {
+        call(b, o);
+        calls++;
+        seconds = now() - start;
+    } while (seconds < ROUND_SECONDS);
+    return seconds / calls;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The kernels of one tier, where it has its own. */
+static int add_tier(enum lq_cpu_tier tier, struct bench *benches, int count)
+{
+
+    struct bench b = {.tier = lq_cpu_tier_name(tier)};
+
+    if (lq_kernels_init(&b.kernels, lq_cpu_detect() & (1u << tier | 1u << LQ_CPU_C)) != (int)tier)
+        return count;
+    for (size_t i = 0; i < sizeof(channel_counts) / sizeof(*channel_counts); i++) {
+        b.channels = channel_counts[i];
+        b.kernel = "gemm_levels";
+        b.w_bits = b.a_bits = 0;
+        benches[count++] = b;
+        b.kernel = "gemm_planes";
+        for (size_t j = 0; j < sizeof(bit_counts) / sizeof(*bit_counts); j++) {
+            b.w_bits = bit_counts[j].w;
+            b.a_bits = bit_counts[j].a;
+            benches[count++] = b;
+        }
+    }
+    return count;
+}
+
+static void print(const struct bench *b, bool json)
+{
+    double seconds = b->seconds[ROUNDS / 2];
+    double macs = (double)PIXELS * TAPS * b->channels * b->channels;
+
+    if (json)
+        printf("{\"kernel\": \"%s\", \"tier\": \"%s\", \"channels\": %d, \"weight_bits\": %d, "
+               "\"activation_bits\": %d, \"median_us\": %.3f, \"gmac_per_s\": %.2f}\n",
+               b->kernel, b->tier, b->channels, b->w_bits, b->a_bits, seconds * 1e6,
+               macs / seconds / 1e9);
+    else
+        printf("%-12s %-7s %8d %4d/%d %11.2f %9.2f\n", b->kernel, b->tier, b->channels, b->w_bits,
+               b->a_bits, seconds * 1e6, macs / seconds / 1e9);
+}
+
+int main(int argc, char **argv)
+{
+    static struct bench benches[MAX_CASES];
+    struct operands operands;
+    bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
+    int count = 0;
+
+    operands_init(&operands);
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
+        count = add_tier((enum lq_cpu_tier)tier, benches, count);
+    for (int round = 0; round < ROUNDS; round++)
+        for (int i = 0; i < count; i++)
+            benches[i].seconds[round] = measure(&benches[i], &operands);
+    if (!json)
+        printf("%-12s %-7s %8s %6s %11s %9s\n", "kernel", "tier", "channels", "W/A", "median us",
+               "GMAC/s");
+    for (int i = 0; i < count; i++) {
+        qsort(benches[i].seconds, ROUNDS, sizeof(double), compare);
+        print(&benches[i], json);
+    }
+    operands_deinit(&operands);
+    return 0;
+}
