@@ -307,7 +307,7 @@ void lq_evaluation_deinit(struct lq_evaluation *evaluation);
  */
 
 /* One layer's setting. bits: 1..8, or 0 for float. Grids: basis values are snapped to integers n_i
- * times one scale with sum |n_i| <= grid; 0: the default, 14 for weights and 31 for activations, or
+ * times one scale with sum |n_i| <= grid; 0: the default, 31 for weights and 63 for activations, or
  * 2^bits - 1 where that is more. The product of both grids and of a dot product's length must stay
  * below 2^31. */
 struct lq_bits {

@@ -110,6 +110,6 @@ int lq_grid_or_default(enum lq_code_kind kind, int bits, int grid)
     int least = (1 << bits) - 1;
 
     if (grid == 0)
-        grid = kind == LQ_CODE_SIGNED ? 14 : 31;
+        grid = kind == LQ_CODE_SIGNED ? 31 : 63;
     return grid < least ? least : grid;
 }

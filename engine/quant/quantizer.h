@@ -59,7 +59,7 @@ int lq_code_level(const struct lq_snapped_basis *snapped, unsigned code);
 /* The same for raw arrays; kind as above. */
 int lq_code_level_raw(enum lq_code_kind kind, int bits, const int16_t *integers, unsigned code);
 
-/* The grid in force: `grid`, or the default (14 weights, 31 activations) where it is 0, never below
+/* The grid in force: `grid`, or the default (31 weights, 63 activations) where it is 0, never below
  * 2^bits - 1. */
 int lq_grid_or_default(enum lq_code_kind kind, int bits, int grid);
 #define LQ_MAX_GRID 4095

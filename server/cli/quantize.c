@@ -13,7 +13,7 @@ static const struct cli_option options[] = {
     {"bits", 'b', "W/A", "bits of weights and activations, 1..8 or float (required)"},
     {"calibrate", 'c', "DATA", "images to learn from (required; see lqnet help evaluate)"},
     {"output", 'o', "OUT.lq", "the file to write (required)"},
-    {"grid", 0, "W/A", "sum of a snapped basis' integers; default 14/31, at least 2^bits - 1"},
+    {"grid", 0, "W/A", "sum of a snapped basis' integers; default 31/63, at least 2^bits - 1"},
     {"layer", 0, "NAME=W/A", "another setting for one layer, W/A:GW/GA with grids; repeatable"},
     {"quantizer", 0, "KIND", "learned (default) or uniform"},
     {"images", 0, "N", "images to look at; default 1000"},

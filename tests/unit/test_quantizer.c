@@ -65,9 +65,9 @@ END_TEST
 
 START_TEST(grid_defaults)
 {
-    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_SIGNED, 2, 0), 14);
-    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_SIGNED, 4, 0), 15);
-    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_UNSIGNED, 3, 0), 31);
+    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_SIGNED, 2, 0), 31);
+    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_SIGNED, 6, 0), 63);
+    ck_assert_int_eq(lq_grid_or_default(LQ_CODE_UNSIGNED, 3, 0), 63);
     ck_assert_int_eq(lq_grid_or_default(LQ_CODE_UNSIGNED, 8, 63), 255);
 }
 END_TEST
