@@ -62,7 +62,7 @@ int config_split_address(const char *text, char *ret_host, size_t size, int *ret
         port = strtol(colon + 1, &end, 10);
     if (port < 0 || port > 65535 || *end)
         return error_set(error, LQ_ERR_INVALID, "'%s' does not end in :PORT, PORT 0..65535", text);
-    if (host[0] == '[' && length > 2 && host[length - 1] == ']') {
+    if (host[0] == '[' && length >= 2 && host[length - 1] == ']') {
         host++;
         length -= 2;
     } else if (memchr(host, ':', length)) {

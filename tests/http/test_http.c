@@ -212,6 +212,37 @@ START_TEST(bad_inference_requests)
 }
 END_TEST
 
+/* A body cut off at every length, on one connection each: refused, and the daemon goes on. */
+static void cut_everywhere(const struct daemon *d, const char *path, const void *body, size_t size,
+                           size_t step)
+{
+    for (size_t length = 0; length < size; length += step) {
+        struct answer answer = daemon_ask(d, "POST", path, NULL, body, length);
+
+        ck_assert_msg(answer.status / 100 == 4 && strncmp(answer.body, "{\"error\":\"", 10) == 0,
+                      "%s cut to %zu bytes: %d %s", path, length, answer.status, answer.body);
+        answer_free(&answer);
+    }
+}
+
+START_TEST(cut_bodies)
+{
+    struct daemon d;
+    unsigned long size;
+    unsigned char *jpeg = make_jpeg(8, &size);
+    char *json = infer_body(1, "0");
+
+    daemon_start(&d, NULL);
+    cut_everywhere(&d, "/v2/models/tiny/infer", json, strlen(json), 1);
+    /* the end marker alone may be missing: its two bytes tell no pixel */
+    cut_everywhere(&d, "/v2/models/tiny/classify", jpeg, size - 2, 1);
+    expect(&d, "GET", "/v2/health/ready", NULL, NULL, 200, NULL);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+    tjFree(jpeg);
+    free(json);
+}
+END_TEST
+
 static int raw_status(const struct daemon *daemon, const char *bytes)
 {
     struct answer answer = daemon_raw(daemon, bytes, strlen(bytes));
@@ -378,6 +409,7 @@ int main(void)
     tcase_add_test(tests, classify);
     tcase_add_test(tests, infer);
     tcase_add_test(tests, bad_inference_requests);
+    tcase_add_test(tests, cut_bodies);
     tcase_add_test(tests, smuggling);
     tcase_add_test(tests, limits);
     tcase_add_test(tests, pipelined);

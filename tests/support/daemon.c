@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,8 @@ void daemon_start(struct daemon *daemon, const char *const *arguments)
     while (arguments && *arguments && count < MAX_ARGUMENTS - 1)
         words[count++] = *arguments++;
     ck_assert_int_eq(pipe(ends), 0);
+    /* nobody reads it while the daemon runs: room for thousands of requests */
+    ck_assert_int_ge(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
     daemon->pid = fork();
     if (daemon->pid == 0) {
         dup2(ends[1], STDERR_FILENO);
