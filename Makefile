@@ -86,7 +86,7 @@ build/gen/onnx.pb-c.c: /usr/include/onnx/onnx.proto
 	@mkdir -p $(@D)
 	$(call say,GEN)
 	$(Q)protoc-c --proto_path=$(<D) --c_out=$(@D) $<
-$(call objects,$(wildcard engine/format/*.c)): $(GENERATED)
+$(call objects,$(wildcard engine/format/*.c tests/support/onnx_text.c)): $(GENERATED)
 
 run: deps ## install what is missing, build, serve, show how to classify a picture (LISTEN=HOST:PORT)
 	@$(MAKE) --no-print-directory all
