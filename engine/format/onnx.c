@@ -462,6 +462,11 @@ int lq_onnx_import(const void *bytes, size_t size, const struct lq_meta *meta,
         return lq_fail(error, LQ_ERR_FORMAT, "not an ONNX file, or a damaged one (%zu bytes)",
                        size);
     status = import_model(&onnx, model, meta);
+    if (status == LQ_ERR_INVALID) { /* of a graph; here the file is to blame */
+        status = LQ_ERR_FORMAT;
+        if (error)
+            error->status = status;
+    }
     if (status == LQ_OK)
         *ret_graph = onnx.graph;
     else
