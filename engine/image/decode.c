@@ -111,6 +111,8 @@ static int jpeg_header(tjhandle decoder, const void *bytes, size_t size, struct 
 
     if (rc != 0 && !usable)
         return fail_jpeg(decoder, error);
+    if (width < 1 || height < 1)
+        return lq_fail(error, LQ_ERR_FORMAT, "damaged JPEG: it holds no picture");
     *ret_size = (struct lq_image){.width = width, .height = height};
     *ret_colorspace = colorspace;
     return LQ_OK;
