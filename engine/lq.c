@@ -388,7 +388,8 @@ int lq_model_quantize(struct lq_model *model, const struct lq_dataset *dataset,
         count = lq_dataset_count(dataset);
     input.count = (int)(count > limit ? limit : count);
     if (input.count < 1)
-        return lq_fail(error, LQ_ERR_INVALID, "no calibration images");
+        return lq_fail(error, LQ_ERR_INVALID, "%lld calibration images, expected at least one",
+                       (long long)count);
     images =
         lq_alloc((size_t)input.count,
                  (size_t)lq_shape_elements(&graph->values[graph->input].shape) * sizeof(float));
