@@ -13,6 +13,8 @@
 #include "base/size.h"
 #include "base/status.h"
 
+#define MAX_BYTES ((size_t)4 << 30) /* of one image's values and scratch */
+
 struct life {
     int born, dies; /* steps */
     size_t offset, bytes;
@@ -84,5 +86,8 @@ int lq_plan_buffers(struct lq_program *program, bool keep, struct lq_error *erro
             program->buffer_bytes = life->offset + life->bytes;
     }
     free(lives);
+    if (program->buffer_bytes + program->scratch_bytes > MAX_BYTES)
+        return lq_fail(error, LQ_ERR_LIMIT, "one image needs %zu bytes of memory, at most %zu",
+                       program->buffer_bytes + program->scratch_bytes, MAX_BYTES);
     return LQ_OK;
 }

@@ -249,6 +249,24 @@ START_TEST(names)
 }
 END_TEST
 
+/* A few bytes of a file cannot ask for all of the memory. */
+START_TEST(too_large_to_run)
+{
+    struct lq_graph *graph = import("opset 13\ninput x float N,3,8192,8192\noutput y\n"
+                                    "tensor w float 16,3,1,1 1\nConv x,w c\n"
+                                    "GlobalAveragePool c g\nFlatten g y\n");
+    struct lq_kernels kernels;
+    struct lq_lower_options options = {LQ_FORM_AUTO, false, &kernels};
+    struct lq_program *program = NULL;
+    struct lq_error error = {0};
+
+    lq_kernels_init(&kernels, LQ_CPU_ALL);
+    ck_assert_int_eq(lq_program_create(graph, &options, &program, &error), LQ_ERR_LIMIT);
+    ck_assert_ptr_nonnull(strstr(error.text, "one image needs 51"));
+    lq_graph_destroy(graph);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("onnx");
@@ -256,5 +274,6 @@ int main(void)
     tcase_add_loop_test(tests, operators, 0, CASES);
     tcase_add_test(tests, earlier_opsets);
     tcase_add_test(tests, names);
+    tcase_add_test(tests, too_large_to_run);
     return suite_main("onnx", tests);
 }
