@@ -29,7 +29,8 @@ SANITIZE_tsan   := -fsanitize=thread
 FLAGS    += $(HARDEN_$(FLAVOUR)) $(SANITIZE_$(FLAVOUR))
 LDFLAGS  += $(SANITIZE_$(FLAVOUR))
 
-ENGINE   := $(wildcard engine/*.c engine/*/*.c)
+ARCH     := $(firstword $(subst -, ,$(MULTI)))
+ENGINE   := $(wildcard engine/*.c engine/*/*.c $(if $(filter x86_64,$(ARCH)),engine/kernels/x86/*.c))
 SERVER   := $(wildcard server/*.c server/routes/*.c)
 CLI      := $(wildcard server/cli/*.c)
 SUPPORT  := $(wildcard tests/support/*.c)
@@ -80,7 +81,15 @@ $(BUILD)/%.o: %.c
 # Generated code is not ours to warn about.
 $(BUILD)/build/gen/%.o: private WARNINGS := -w
 # The inner loops live from vectorization.
-$(call objects,$(wildcard engine/kernels/*_c.c)): private CFLAGS += -O3
+$(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c)): private CFLAGS += -O3
+# Instructions that a tier may use: only its own files, which run only where the CPU has them.
+ISA_avx2   := -mavx2 -mfma -mpopcnt
+ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vpopcntdq
+define tier
+$(call objects,$(wildcard engine/kernels/*/*_$(1).c)) \
+$(patsubst %.c,build/tidy/%.ok,$(wildcard engine/kernels/*/*_$(1).c)): private FLAGS += $(ISA_$(1))
+endef
+$(foreach t,avx2 avx512,$(eval $(call tier,$(t))))
 
 build/gen/onnx.pb-c.c: /usr/include/onnx/onnx.proto
 	@mkdir -p $(@D)

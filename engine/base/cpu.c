@@ -20,7 +20,8 @@ unsigned lq_cpu_detect(void)
         __builtin_cpu_supports("popcnt"))
         tiers |= 1u << LQ_CPU_AVX2;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni"))
         tiers |= 1u << LQ_CPU_AVX512;
 #elif defined(__aarch64__)
     tiers |= 1u << LQ_CPU_NEON; /* part of the architecture */

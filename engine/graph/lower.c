@@ -71,9 +71,6 @@ static bool planes_fit(const struct lq_node *node, int channels)
            channels / node->attributes.groups % LQ_WORD_BITS == 0;
 }
 
-/* The C kernels multiply about 16 levels in the time of one 32-bit word of one pair of planes. */
-#define MAX_PLANE_PAIRS 2
-
 static bool prefers_planes(const struct lowering *l, const struct lq_node *layer, int value)
 {
     int channels = lq_shape_map(&l->graph->values[value].shape).channels;
@@ -82,7 +79,9 @@ static bool prefers_planes(const struct lowering *l, const struct lq_node *layer
     if (!planes_fit(layer, channels) || l->options->form == LQ_FORM_PLAIN)
         return false;
     return l->options->form == LQ_FORM_PACKED ||
-           (pairs <= MAX_PLANE_PAIRS && channels % LQ_WORD_BITS == 0);
+           /* bits of a word that no channel fills cost as much as others */
+           pairs * lq_plane_words(channels) * LQ_WORD_BITS <=
+               l->options->kernels->plane_pairs * channels;
 }
 
 /* How the value of a quantize node is stored. */

@@ -25,12 +25,14 @@ static int32_t count(const uint32_t *restrict a, int words)
     return (int32_t)sum;
 }
 
-static int32_t count_and(const uint32_t *restrict a, const uint32_t *restrict w, int words)
+/* w: every w_bits-th word is of this plane. */
+static int32_t count_and(const uint32_t *restrict a, const uint32_t *restrict w, int words,
+                         int w_bits)
 {
     uint32_t sum = 0;
 
     for (int i = 0; i < words; i++)
-        sum += popcount32(a[i] & w[i]);
+        sum += popcount32(a[i] & w[i * w_bits]);
     return (int32_t)sum;
 }
 
@@ -38,15 +40,14 @@ static int32_t count_and(const uint32_t *restrict a, const uint32_t *restrict w,
 static int32_t combine(const struct lq_planes *p, const uint32_t *a, const int32_t *counts, int col)
 {
     const uint32_t *w = p->w + (size_t)col * (size_t)p->w_bits * (size_t)p->words;
-    const int16_t *w_basis = p->w_basis + (size_t)col * (size_t)p->w_bits;
+    const int32_t *w_basis = p->w_basis + (size_t)col * (size_t)p->w_bits;
     int32_t sum = 0;
 
     for (int j = 0; j < p->a_bits; j++) {
         int32_t plane_sum = 0;
 
         for (int i = 0; i < p->w_bits; i++) {
-            int32_t both = count_and(a + (size_t)j * (size_t)p->words,
-                                     w + (size_t)i * (size_t)p->words, p->words);
+            int32_t both = count_and(a + (size_t)j * (size_t)p->words, w + i, p->words, p->w_bits);
 
             plane_sum += w_basis[i] * (2 * both - counts[j]);
         }

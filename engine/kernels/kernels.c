@@ -8,10 +8,32 @@
 
 int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
 {
-    (void)tiers; /* no tier above C has kernels in this version */
+    int best = LQ_CPU_C;
+
     *kernels = (struct lq_kernels){
         .gemm_levels = lq_gemm_levels_c,
+        .levels_lanes = 1,
         .gemm_planes = lq_gemm_planes_c,
+        .planes_lanes = 1,
+        .plane_pairs = 1,
     };
-    return LQ_CPU_C;
+#if defined(__x86_64__)
+    if (tiers >> LQ_CPU_AVX2 & 1) {
+        kernels->gemm_levels = lq_gemm_levels_avx2;
+        kernels->levels_lanes = 8;
+        kernels->plane_pairs = 0;
+        best = LQ_CPU_AVX2;
+    }
+    if (tiers >> LQ_CPU_AVX512 & 1) {
+        kernels->gemm_levels = lq_gemm_levels_avx512;
+        kernels->levels_lanes = 16;
+        kernels->gemm_planes = lq_gemm_planes_avx512;
+        kernels->planes_lanes = 16;
+        kernels->plane_pairs = 8;
+        best = LQ_CPU_AVX512;
+    }
+#else
+    (void)tiers;
+#endif
+    return best;
 }

@@ -8,6 +8,10 @@
  *
  * Names: <what>_<tier>.c, lq_<what>_<tier>(). Legend, in kernels only: m rows (pixels), n columns
  * (output channels), k length of a dot product, j activation plane, i weight plane.
+ *
+ * Weights are stored in panels of `lanes` columns side by side, so that a vector holds as many
+ * columns and no sum is ever taken across a vector; lanes is the tier's choice, 1 in C. The last
+ * panel is filled up with zero words.
  */
 #ifndef LQ_KERNELS_KERNELS_H
 #define LQ_KERNELS_KERNELS_H
@@ -15,10 +19,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* sums[row * stride + col] = sum_k a[row][k] * w[col][k], for m rows of a and n rows of w, both
- * with k contiguous levels. The caller guarantees that every partial sum fits int32_t. */
-typedef void lq_gemm_levels(int m, int n, int k, const int16_t *a, const int16_t *w, int32_t *sums,
-                            size_t stride);
+#define LQ_MAX_LANES 16
+
+/* sums[row * stride + col] = sum_k a[row][k] * w[k][col], for m rows and n columns. The caller
+ * guarantees that every partial sum fits int32_t. */
+struct lq_levels {
+    int m, n, k;
+    const int16_t *a; /* [m][k] */
+    const int16_t *w; /* [panels][(k + 1) / 2][lanes][2]: pairs along k, the last filled with 0 */
+    int32_t *sums;
+    size_t stride;
+};
+typedef void lq_gemm_levels(const struct lq_levels *levels);
 
 /* The same product from bit planes:
  *   sum_ij n_i m_j (2 pop(w_i & a_j) - pop(a_j))
@@ -28,9 +40,9 @@ struct lq_planes {
     int words; /* 32-bit words of one plane of one row */
     int a_bits, w_bits;
     const uint32_t *a;      /* [m][a_bits][words] */
-    const uint32_t *w;      /* [n][w_bits][words] */
-    const int16_t *a_basis; /* [a_bits] */
-    const int16_t *w_basis; /* [n][w_bits] */
+    const uint32_t *w;      /* [panels][words][w_bits][lanes] */
+    const int32_t *a_basis; /* [a_bits] */
+    const int32_t *w_basis; /* [panels][w_bits][lanes] */
     int32_t *sums;          /* [row * stride + col] */
     size_t stride;
 };
@@ -38,14 +50,23 @@ typedef void lq_gemm_planes(const struct lq_planes *planes);
 
 struct lq_kernels {
     lq_gemm_levels *gemm_levels;
+    int levels_lanes;
     lq_gemm_planes *gemm_planes;
+    int planes_lanes;
+    int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
 };
 
 /* Fills the table for the tiers in `tiers`, a mask of (1u << enum lq_cpu_tier) that the CPU
  * supports. Returns the best tier that filled an entry. */
 int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers);
 
-lq_gemm_levels lq_gemm_levels_c;
-lq_gemm_planes lq_gemm_planes_c;
+lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
+lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
+
+/* Panels of `lanes` columns that n columns fill. */
+static inline int lq_panels(int n, int lanes)
+{
+    return (n + lanes - 1) / lanes;
+}
 
 #endif

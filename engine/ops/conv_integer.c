@@ -19,12 +19,13 @@ struct state {
     struct lq_conv_geometry geometry;
     struct lq_pixel_layout layout; /* of the input; its offset is that of group 0 */
     bool planes;
-    int words;              /* of one plane of an unrolled row */
-    size_t row_bytes;       /* of an unrolled row */
-    const int16_t *levels;  /* [out][length] */
-    const uint32_t *packed; /* [out][weight bits][words] */
-    const int16_t *w_basis; /* [out][weight bits] */
-    int16_t a_basis[LQ_MAX_BITS];
+    int words;                   /* of one plane of an unrolled row */
+    size_t row_bytes;            /* of an unrolled row */
+    struct lq_paneling paneling; /* of the weights: ops/weights.h */
+    const int16_t *levels;       /* weights where the input is in levels, */
+    const uint32_t *packed;      /* where it is in planes, with their basis */
+    const int32_t *w_basis;
+    int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
     struct lq_kernels kernels;
     struct lq_epilogue epilogue;
@@ -39,28 +40,30 @@ struct work {
 static void multiply(const struct state *s, int group, int pixels, const void *rows, int32_t *sums)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    int column = group * g->group_out;
+    /* columns in the panels of the groups before */
+    size_t before = lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group;
+    size_t stride = (size_t)g->out.channels;
 
+    sums += group * g->group_out;
     if (!s->planes) {
-        s->kernels.gemm_levels(pixels, g->group_out, g->length, rows,
-                               s->levels + (size_t)column * (size_t)g->length, sums + column,
-                               (size_t)g->out.channels);
+        s->kernels.gemm_levels(&(struct lq_levels){
+            pixels, g->group_out, g->length, rows,
+            s->levels + before * (((size_t)g->length + 1) / 2 * 2), sums, stride});
         return;
     }
-    struct lq_planes planes = {
+    s->kernels.gemm_planes(&(struct lq_planes){
         .m = pixels,
         .n = g->group_out,
         .words = s->words,
         .a_bits = s->a_bits,
         .w_bits = s->w_bits,
         .a = rows,
-        .w = s->packed + (size_t)column * (size_t)s->w_bits * (size_t)s->words,
+        .w = s->packed + before * (size_t)s->w_bits * (size_t)s->words,
         .a_basis = s->a_basis,
-        .w_basis = s->w_basis + (size_t)column * (size_t)s->w_bits,
-        .sums = sums + column,
-        .stride = (size_t)g->out.channels,
-    };
-    s->kernels.gemm_planes(&planes);
+        .w_basis = s->w_basis + before * (size_t)s->w_bits,
+        .sums = sums,
+        .stride = stride,
+    });
 }
 
 static void run_tile(void *context, int tile, int worker)
@@ -98,33 +101,39 @@ static void conv_integer_run(const struct lq_step *step, const struct lq_run *ru
     lq_pool_run(run->pool, state->geometry.tiling.tiles, run_tile, &work);
 }
 
+static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+                       struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    size_t plane = lq_paneling_columns(&s->paneling) * (size_t)s->w_bits;
+    int32_t *basis = lq_arena_alloc(arena, plane, sizeof(*basis));
+    uint32_t *packed = lq_arena_alloc(arena, plane * (size_t)s->words, sizeof(*packed));
+
+    if (!basis || !packed)
+        return lq_fail_memory(error);
+    s->w_basis = basis;
+    s->packed = packed;
+    lq_weights_basis(spec, &s->paneling, basis);
+    return lq_weights_planes(spec, &s->paneling, g->taps, g->group_in, packed, error);
+}
+
 static int init_weights(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
                         struct lq_error *error)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    size_t rows = (size_t)g->out.channels;
-    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
-    int16_t *w_basis = lq_arena_alloc(arena, rows * (size_t)s->w_bits, sizeof(*w_basis));
+    int lanes = s->planes ? s->kernels.planes_lanes : s->kernels.levels_lanes;
 
-    if (!w_basis)
-        return lq_fail_memory(error);
-    memcpy(w_basis, basis, rows * (size_t)s->w_bits * sizeof(*basis));
-    s->w_basis = w_basis;
-    if (s->planes) {
-        uint32_t *packed =
-            lq_arena_alloc(arena, rows * (size_t)s->w_bits * (size_t)s->words, sizeof(*packed));
-
-        s->packed = packed;
-        if (!packed)
-            return lq_fail_memory(error);
-        return lq_weights_planes(spec, g->out.channels, g->taps, g->group_in, packed, error);
-    }
-    int16_t *levels = lq_arena_alloc(arena, rows * (size_t)g->length, sizeof(*levels));
+    s->paneling = (struct lq_paneling){g->groups, g->group_out, lanes};
+    if (s->planes)
+        return init_planes(s, arena, spec, error);
+    int16_t *levels =
+        lq_arena_alloc(arena, lq_paneling_columns(&s->paneling) * (((size_t)g->length + 1) / 2 * 2),
+                       sizeof(*levels));
 
     s->levels = levels;
     if (!levels)
         return lq_fail_memory(error);
-    return lq_weights_levels(spec, g->out.channels, g->length, levels, error);
+    return lq_weights_levels(spec, &s->paneling, g->length, levels, error);
 }
 
 static void init_layout(struct state *s, const struct lq_step_spec *spec)
@@ -147,7 +156,8 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
                                      .parts = 1};
     }
     s->row_bytes = (size_t)g->taps * s->layout.part_bytes * (size_t)s->layout.parts;
-    memcpy(s->a_basis, spec->input_basis->integers, sizeof(s->a_basis));
+    for (int bit = 0; bit < s->a_bits; bit++)
+        s->a_basis[bit] = spec->input_basis->integers[bit];
 }
 
 /* Largest magnitude of a sum: every product at the ends of both grids. */

@@ -46,54 +46,104 @@ void lq_weights_decode(const struct lq_step_spec *spec, int rows, int length, fl
         }
 }
 
-int lq_weights_levels(const struct lq_step_spec *spec, int rows, int length, int16_t *ret_levels,
-                      struct lq_error *error)
+size_t lq_paneling_columns(const struct lq_paneling *paneling)
 {
-    int bits = spec->attributes->bits;
-    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
+    int panels = lq_panels(paneling->columns, paneling->lanes);
+
+    return (size_t)paneling->groups * (size_t)panels * (size_t)paneling->lanes;
+}
+
+/* Where a row (an output channel) lies: its panel, and its lane there. */
+struct place {
+    size_t panel, lane;
+};
+
+static struct place place_of(const struct lq_paneling *paneling, int row)
+{
+    int group = row / paneling->columns, column = row % paneling->columns;
+    int panels = lq_panels(paneling->columns, paneling->lanes);
+
+    return (struct place){(size_t)(group * panels + column / paneling->lanes),
+                          (size_t)(column % paneling->lanes)};
+}
+
+/* [rows][length] codes of the file, unpacked; NULL: out of memory. */
+static uint8_t *unpack_codes(const struct lq_step_spec *spec, int rows, int length)
+{
     uint8_t *codes = lq_alloc((size_t)rows * (size_t)length, 1);
+
+    if (codes)
+        lq_file_codes_unpack(spec->params[LQ_PARAM_CODES]->data, spec->attributes->bits, rows,
+                             length, codes);
+    return codes;
+}
+
+int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                      int length, int16_t *ret_levels, struct lq_error *error)
+{
+    int bits = spec->attributes->bits, rows = paneling->groups * paneling->columns;
+    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
+    size_t lanes = (size_t)paneling->lanes, panel_size = ((size_t)length + 1) / 2 * 2 * lanes;
+    uint8_t *codes = unpack_codes(spec, rows, length);
 
     if (!codes)
         return lq_fail_memory(error);
-    lq_file_codes_unpack(spec->params[LQ_PARAM_CODES]->data, bits, rows, length, codes);
     for (int row = 0; row < rows; row++) {
+        const uint8_t *from = codes + (size_t)row * (size_t)length;
+        struct place place = place_of(paneling, row);
+        int16_t *to = ret_levels + place.panel * panel_size + 2 * place.lane;
         int16_t levels[LQ_MAX_LEVELS];
 
         for (unsigned code = 0; code < 1u << bits; code++)
             levels[code] = (int16_t)lq_code_level_raw(LQ_CODE_SIGNED, bits,
                                                       basis + (size_t)row * (size_t)bits, code);
-        for (int k = 0; k < length; k++) {
-            size_t at = (size_t)row * (size_t)length + (size_t)k;
-
-            ret_levels[at] = levels[codes[at]];
-        }
+        for (size_t k = 0; k < (size_t)length; k++)
+            to[k / 2 * 2 * lanes + k % 2] = levels[from[k]];
     }
     free(codes);
     return LQ_OK;
 }
 
-int lq_weights_planes(const struct lq_step_spec *spec, int rows, int taps, int channels,
-                      uint32_t *ret_planes, struct lq_error *error)
+int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
+                      int channels, uint32_t *ret_planes, struct lq_error *error)
 {
-    int bits = spec->attributes->bits;
+    int rows = paneling->groups * paneling->columns;
+    size_t bits = (size_t)spec->attributes->bits, lanes = (size_t)paneling->lanes;
     size_t words = (size_t)lq_plane_words(channels), length = (size_t)taps * (size_t)channels;
-    uint8_t *codes = lq_alloc((size_t)rows * length, 1);
-    uint32_t *pixels = lq_alloc((size_t)taps * words * (size_t)bits, sizeof(*pixels));
+    uint8_t *codes = unpack_codes(spec, rows, (int)length);
+    uint32_t *pixels = lq_alloc((size_t)taps * words * bits, sizeof(*pixels));
 
     if (!codes || !pixels) {
         free(codes);
         free(pixels);
         return lq_fail_memory(error);
     }
-    lq_file_codes_unpack(spec->params[LQ_PARAM_CODES]->data, bits, rows, (int64_t)length, codes);
     for (int row = 0; row < rows; row++) {
-        lq_planes_pack(codes + (size_t)row * length, taps, channels, bits, pixels);
-        for (size_t bit = 0; bit < (size_t)bits; bit++)
-            for (size_t tap = 0; tap < (size_t)taps; tap++, ret_planes += words)
-                memcpy(ret_planes, pixels + (tap * (size_t)bits + bit) * words,
-                       words * sizeof(*pixels));
+        struct place place = place_of(paneling, row);
+        uint32_t *to = ret_planes + place.panel * (size_t)taps * words * bits * lanes + place.lane;
+
+        lq_planes_pack(codes + (size_t)row * length, taps, channels, (int)bits, pixels);
+        for (size_t at = 0; at < (size_t)taps * words; at++)
+            for (size_t bit = 0; bit < bits; bit++)
+                to[(at * bits + bit) * lanes] =
+                    pixels[(at / words * bits + bit) * words + at % words];
     }
     free(codes);
     free(pixels);
     return LQ_OK;
+}
+
+void lq_weights_basis(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                      int32_t *ret_basis)
+{
+    int rows = paneling->groups * paneling->columns;
+    size_t bits = (size_t)spec->attributes->bits, lanes = (size_t)paneling->lanes;
+    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
+
+    for (int row = 0; row < rows; row++) {
+        struct place place = place_of(paneling, row);
+
+        for (size_t bit = 0; bit < bits; bit++)
+            ret_basis[(place.panel * bits + bit) * lanes + place.lane] = *basis++;
+    }
 }

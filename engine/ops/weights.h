@@ -11,12 +11,27 @@
  * quantized. */
 void lq_weights_decode(const struct lq_step_spec *spec, int rows, int length, float *ret_weights);
 
-/* Of quantized weights: integer levels [rows][length]. Errors: LQ_ERR_MEMORY. */
-int lq_weights_levels(const struct lq_step_spec *spec, int rows, int length, int16_t *ret_levels,
-                      struct lq_error *error) LQ_MUST_CHECK;
+/* How a layer's output channels are laid side by side for the kernels (kernels/kernels.h): each
+ * group has panels of its own. */
+struct lq_paneling {
+    int groups, columns; /* of one group */
+    int lanes;
+};
+/* Columns of all panels, filled up. */
+size_t lq_paneling_columns(const struct lq_paneling *paneling);
 
-/* Of quantized weights: [rows][bits][taps * words of channels]. Errors: LQ_ERR_MEMORY. */
-int lq_weights_planes(const struct lq_step_spec *spec, int rows, int taps, int channels,
-                      uint32_t *ret_planes, struct lq_error *error) LQ_MUST_CHECK;
+/* Of quantized weights: integer levels, [panels][(length + 1) / 2][lanes][2]. Errors:
+ * LQ_ERR_MEMORY. */
+int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                      int length, int16_t *ret_levels, struct lq_error *error) LQ_MUST_CHECK;
+
+/* Of quantized weights: planes, [panels][taps * words of channels][bits][lanes]. Errors:
+ * LQ_ERR_MEMORY. */
+int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
+                      int channels, uint32_t *ret_planes, struct lq_error *error) LQ_MUST_CHECK;
+
+/* Their basis, [panels][bits][lanes]. */
+void lq_weights_basis(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                      int32_t *ret_basis);
 
 #endif

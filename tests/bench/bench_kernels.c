@@ -28,10 +28,11 @@ static const struct {
 } bit_counts[] = {{1, 2}, {2, 2}, {3, 3}, {4, 4}};
 
 struct operands {
-    int16_t *a_levels, *w_levels, *w_basis;
+    int16_t *a_levels, *w_levels;
+    int32_t *w_basis;
     uint32_t *a_planes, *w_planes;
     int32_t *sums;
-    int16_t a_basis[MAX_BITS];
+    int32_t a_basis[MAX_BITS];
 };
 
 struct bench {
@@ -71,12 +72,12 @@ static void operands_init(struct operands *o)
     lq_rng_init(&rng, 1, 1);
     o->a_levels = filled(&rng, PIXELS * length, sizeof(int16_t));
     o->w_levels = filled(&rng, channels * length, sizeof(int16_t));
-    o->w_basis = filled(&rng, channels * MAX_BITS, sizeof(int16_t));
+    o->w_basis = filled(&rng, channels * MAX_BITS, sizeof(int32_t));
     o->a_planes = filled(&rng, PIXELS * MAX_BITS * words, sizeof(uint32_t));
     o->w_planes = filled(&rng, channels * MAX_BITS * words, sizeof(uint32_t));
     o->sums = filled(&rng, PIXELS * channels, sizeof(int32_t));
     for (int j = 0; j < MAX_BITS; j++)
-        o->a_basis[j] = (int16_t)(1 << j);
+        o->a_basis[j] = 1 << j;
 }
 
 static void operands_deinit(struct operands *o)
@@ -99,8 +100,9 @@ static void call(const struct bench *b, const struct operands *o)
     if (b->w_bits)
         b->kernels.gemm_planes(&planes);
     else
-        b->kernels.gemm_levels(PIXELS, b->channels, TAPS * b->channels, o->a_levels, o->w_levels,
-                               o->sums, (size_t)b->channels);
+        b->kernels.gemm_levels(&(struct lq_levels){PIXELS, b->channels, TAPS * b->channels,
+                                                   o->a_levels, o->w_levels, o->sums,
+                                                   (size_t)b->channels});
 }
 
 static double measure(const struct bench *b, const struct operands *o)
@@ -129,7 +131,7 @@ static int add_tier(enum lq_cpu_tier tier, struct bench *benches, int count)
 
     struct bench b = {.tier = lq_cpu_tier_name(tier)};
 
-    if (lq_kernels_init(&b.kernels, lq_cpu_detect() & (1u << tier | 1u << LQ_CPU_C)) != (int)tier)
+    if (lq_kernels_init(&b.kernels, lq_cpu_detect() & ((2u << tier) - 1)) != (int)tier)
         return count;
     for (size_t i = 0; i < sizeof(channel_counts) / sizeof(*channel_counts); i++) {
         b.channels = channel_counts[i];

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "graph/session.h"
 #include "lq_model.h"
 #include "support/real.h"
@@ -182,7 +183,7 @@ START_TEST(layers_agree)
     float plain[CLASSES], packed[CLASSES];
 
     load_images(model);
-    lq_kernels_init(&c.kernels, LQ_CPU_ALL);
+    lq_kernels_init(&c.kernels, lq_cpu_detect());
     c.layers = calloc((size_t)c.graph->node_count, sizeof(*c.layers));
     c.sums = calloc((size_t)c.graph->node_count, sizeof(*c.sums));
     c.input = calloc((size_t)c.graph->value_count, sizeof(*c.input));

@@ -1,63 +1,202 @@
-/* test_gemm.c - both integer products agree on random and extreme inputs.
+/* test_gemm.c - the integer products of every tier, on random and extreme inputs, at the edge of a
+ * page.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include "support/suite.h"
+#include "base/cpu.h"
 #include "kernels/kernels.h"
+#include "support/suite.h"
 
-enum { M = 3, N = 6, WORDS = 5, K = WORDS * 32, MAX_BITS = 8 };
+enum { MAX_M = 27, MAX_N = 40, MAX_WORDS = 20, MAX_BITS = 8 };
 
-/* Fills planes and levels with the same codes; `fill` 0: random, 1: all zero, 2: all one. */
-static void agree(int a_bits, int w_bits, int fill)
+/* Memory of exactly `size` bytes in front of a page that may not be touched. */
+struct guarded {
+    uint8_t *map, *bytes;
+    size_t length;
+};
+
+static struct guarded guard(size_t size)
 {
-    static uint32_t a[M * MAX_BITS * WORDS], w[N * MAX_BITS * WORDS];
-    static int16_t a_levels[M * K], w_levels[N * K], w_basis[N * MAX_BITS];
-    int16_t a_basis[MAX_BITS];
-    int32_t planes_sums[M * N], levels_sums[M * N];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), length = (size + page - 1) / page * page + page;
+    struct guarded g = {
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), NULL,
+        length};
 
-    memset(a, 0, sizeof(a));
-    memset(w, 0, sizeof(w));
-    for (int j = 0; j < a_bits; j++)
-        a_basis[j] = (int16_t)(rand() % 61 - 10);
-    for (int i = 0; i < N * w_bits; i++)
-        w_basis[i] = (int16_t)(rand() % 41 - 20);
-    for (int at = 0; at < M * K; at++) {
-        a_levels[at] = 0;
-        for (int j = 0; j < a_bits; j++) {
-            uint32_t bit = fill ? fill == 2 : rand() & 1;
-
-            a[(at / K * a_bits + j) * WORDS + at % K / 32] |= bit << (at % 32);
-            a_levels[at] = (int16_t)(a_levels[at] + (bit ? a_basis[j] : 0));
-        }
-    }
-    for (int at = 0; at < N * K; at++) {
-        w_levels[at] = 0;
-        for (int i = 0; i < w_bits; i++) {
-            uint32_t bit = fill ? fill == 2 : rand() & 1;
-            int16_t v = w_basis[at / K * w_bits + i];
-
-            w[(at / K * w_bits + i) * WORDS + at % K / 32] |= bit << (at % 32);
-            w_levels[at] = (int16_t)(w_levels[at] + (bit ? v : -v));
-        }
-    }
-    struct lq_planes p = {M, N, WORDS, a_bits, w_bits, a, w, a_basis, w_basis, planes_sums, N};
-    struct lq_kernels kernels;
-
-    lq_kernels_init(&kernels, ~0u);
-    kernels.gemm_planes(&p);
-    kernels.gemm_levels(M, N, K, a_levels, w_levels, levels_sums, N);
-    for (int at = 0; at < M * N; at++)
-        ck_assert_int_eq(planes_sums[at], levels_sums[at]);
+    ck_assert_ptr_ne(g.map, MAP_FAILED);
+    ck_assert_int_eq(mprotect(g.map + length - page, page, PROT_NONE), 0);
+    g.bytes = g.map + length - page - size;
+    return g;
 }
 
-START_TEST(planes_equal_levels)
+static void unguard(struct guarded *g)
 {
-    for (int fill = 0; fill < 3; fill++)
-        for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
-            agree(_i, w_bits, fill);
+    munmap(g->map, g->length);
+}
+
+/* One product: codes of both sides, and what the definition makes of them. */
+struct problem {
+    int m, n, words, a_bits, w_bits;
+    uint8_t a[MAX_M][MAX_WORDS * 32], w[MAX_N][MAX_WORDS * 32]; /* codes */
+    int32_t a_basis[MAX_BITS], w_basis[MAX_N][MAX_BITS];
+    int32_t expected[MAX_M][MAX_N];
+};
+
+static int a_level(const struct problem *p, int row, int k)
+{
+    int level = 0;
+
+    for (int j = 0; j < p->a_bits; j++)
+        level += p->a[row][k] >> j & 1 ? p->a_basis[j] : 0;
+    return level;
+}
+
+static int w_level(const struct problem *p, int col, int k)
+{
+    int level = 0;
+
+    for (int i = 0; i < p->w_bits; i++)
+        level += p->w[col][k] >> i & 1 ? p->w_basis[col][i] : -p->w_basis[col][i];
+    return level;
+}
+
+/* `fill` 0: random codes, 1: all zero, 2: all one. */
+static void make_problem(struct problem *p, int a_bits, int w_bits, int fill)
+{
+    *p = (struct problem){.m = rand() % MAX_M + 1,
+                          .n = rand() % MAX_N + 1,
+                          .words = rand() % MAX_WORDS + 1,
+                          .a_bits = a_bits,
+                          .w_bits = w_bits};
+    for (int j = 0; j < a_bits; j++)
+        p->a_basis[j] = rand() % 61 - 10;
+    for (int col = 0; col < p->n; col++)
+        for (int i = 0; i < w_bits; i++)
+            p->w_basis[col][i] = rand() % 41 - 20;
+    for (int k = 0; k < p->words * 32; k++) {
+        for (int row = 0; row < p->m; row++)
+            p->a[row][k] = (uint8_t)(fill == 0 ? rand() : fill == 1 ? 0 : 255);
+        for (int col = 0; col < p->n; col++)
+            p->w[col][k] = (uint8_t)(fill == 0 ? rand() : fill == 1 ? 0 : 255);
+    }
+    for (int row = 0; row < p->m; row++)
+        for (int col = 0; col < p->n; col++)
+            for (int k = 0; k < p->words * 32; k++)
+                p->expected[row][col] += a_level(p, row, k) * w_level(p, col, k);
+}
+
+/* Sums are where they belong, and nothing else was written. */
+static void expect_sums(const struct problem *p, const int32_t *sums, int stride, const char *what)
+{
+    for (int row = 0; row < p->m; row++)
+        for (int col = 0; col < stride && row * stride + col < (p->m - 1) * stride + p->n; col++) {
+            int32_t expected = col < p->n ? p->expected[row][col] : 0x5a5a5a5a;
+
+            ck_assert_msg(sums[row * stride + col] == expected,
+                          "%s %d/%d, %d rows, %d columns, %d words: sum %d,%d is %d, not %d", what,
+                          p->w_bits, p->a_bits, p->m, p->n, p->words, row, col,
+                          sums[row * stride + col], expected);
+        }
+}
+
+static void run_planes(const struct problem *p, const struct lq_kernels *kernels, const char *tier)
+{
+    int lanes = kernels->planes_lanes, stride = p->n + rand() % 3;
+    size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes, words = (size_t)p->words;
+    size_t w_bits = (size_t)p->w_bits, a_bits = (size_t)p->a_bits;
+    struct guarded a = guard((size_t)p->m * a_bits * words * 4);
+    struct guarded w = guard(columns * w_bits * words * 4), basis = guard(columns * w_bits * 4);
+    size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
+    struct guarded sums = guard(room);
+    uint32_t *a_words = (uint32_t *)(void *)a.bytes, *w_words = (uint32_t *)(void *)w.bytes;
+
+    memset(sums.bytes, 0x5a, room);
+    for (size_t k = 0; k < words * 32; k++) {
+        for (size_t row = 0; row < (size_t)p->m; row++)
+            for (size_t j = 0; j < a_bits; j++)
+                a_words[(row * a_bits + j) * words + k / 32] |= (uint32_t)(p->a[row][k] >> j & 1)
+                                                                << k % 32;
+        for (size_t col = 0; col < (size_t)p->n; col++)
+            for (size_t i = 0; i < w_bits; i++)
+                w_words[((col / (size_t)lanes * words + k / 32) * w_bits + i) * (size_t)lanes +
+                        col % (size_t)lanes] |= (uint32_t)(p->w[col][k] >> i & 1) << k % 32;
+    }
+    for (size_t col = 0; col < (size_t)p->n; col++)
+        for (size_t i = 0; i < w_bits; i++)
+            ((int32_t *)(void *)basis
+                 .bytes)[(col / (size_t)lanes * w_bits + i) * (size_t)lanes + col % (size_t)lanes] =
+                p->w_basis[col][i];
+    kernels->gemm_planes(&(struct lq_planes){
+        p->m, p->n, p->words, p->a_bits, p->w_bits, a_words, w_words, p->a_basis,
+        (const int32_t *)(const void *)basis.bytes, (int32_t *)(void *)sums.bytes, (size_t)stride});
+    expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
+    unguard(&a);
+    unguard(&w);
+    unguard(&basis);
+    unguard(&sums);
+}
+
+/* The first k levels of the problem, k odd or even. */
+static void run_levels(struct problem *p, const struct lq_kernels *kernels, const char *tier)
+{
+    int lanes = kernels->levels_lanes, stride = p->n + rand() % 3;
+    size_t k_count = (size_t)p->words * 32 - (size_t)(rand() % 32), pairs = (k_count + 1) / 2;
+    size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes;
+    struct guarded a = guard((size_t)p->m * k_count * 2), w = guard(columns * pairs * 4);
+    size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
+    struct guarded sums = guard(room);
+    int16_t *a_levels = (int16_t *)(void *)a.bytes, *w_levels = (int16_t *)(void *)w.bytes;
+
+    memset(sums.bytes, 0x5a, room);
+    memset(p->expected, 0, sizeof(p->expected));
+    for (size_t row = 0; row < (size_t)p->m; row++)
+        for (size_t k = 0; k < k_count; k++)
+            a_levels[row * k_count + k] = (int16_t)a_level(p, (int)row, (int)k);
+    for (size_t col = 0; col < (size_t)p->n; col++)
+        for (size_t k = 0; k < k_count; k++) {
+            int level = w_level(p, (int)col, (int)k);
+            size_t panel = col / (size_t)lanes, lane = col % (size_t)lanes;
+
+            w_levels[((panel * pairs + k / 2) * (size_t)lanes + lane) * 2 + k % 2] = (int16_t)level;
+            for (int row = 0; row < p->m; row++)
+                p->expected[row][col] += level * a_levels[(size_t)row * k_count + k];
+        }
+    kernels->gemm_levels(&(struct lq_levels){p->m, p->n, (int)k_count, a_levels, w_levels,
+                                             (int32_t *)(void *)sums.bytes, (size_t)stride});
+    expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
+    unguard(&a);
+    unguard(&w);
+    unguard(&sums);
+}
+
+/* Both products of every tier that this CPU has, for one number of activation bits. */
+START_TEST(tiers_agree)
+{
+    static struct problem problem;
+
+    for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
+        for (int fill = 0; fill < 5; fill++) {
+            make_problem(&problem, _i, w_bits, fill > 2 ? 0 : fill);
+            for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+                struct lq_kernels kernels;
+
+                if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+                    continue;
+                run_planes(&problem, &kernels, lq_cpu_tier_name((enum lq_cpu_tier)tier));
+            }
+            for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+                struct lq_kernels kernels;
+
+                if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+                    continue;
+                run_levels(&problem, &kernels, lq_cpu_tier_name((enum lq_cpu_tier)tier));
+            }
+        }
 }
 END_TEST
 
@@ -66,7 +205,7 @@ START_TEST(hand_computed)
     const int16_t a[4] = {0, 1, 2, 3}, w[8] = {1, -1, 1, -1, 3, 3, 3, 3};
     int32_t sums[2];
 
-    lq_gemm_levels_c(1, 2, 4, a, w, sums, 2);
+    lq_gemm_levels_c(&(struct lq_levels){1, 2, 4, a, w, sums, 2});
     ck_assert_int_eq(sums[0], -2);
     ck_assert_int_eq(sums[1], 18);
 }
@@ -76,7 +215,13 @@ int main(void)
 {
     TCase *tests = tcase_create("gemm");
 
-    tcase_add_loop_test(tests, planes_equal_levels, 1, MAX_BITS + 1);
+    printf("tiers run on this CPU:");
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
+        if (lq_cpu_detect() >> tier & 1)
+            printf(" %s", lq_cpu_tier_name((enum lq_cpu_tier)tier));
+    puts("");
+    tcase_set_timeout(tests, 120);
+    tcase_add_loop_test(tests, tiers_agree, 1, MAX_BITS + 1);
     tcase_add_test(tests, hand_computed);
     return suite_main("gemm", tests);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "format/onnx.h"
 #include "graph/session.h"
 #include "support/onnx_text.h"
@@ -163,7 +164,7 @@ static void compute(const struct lq_graph *graph, const float *input, float *ret
     struct lq_program *program = NULL;
     struct lq_runner *runner = NULL;
 
-    lq_kernels_init(&kernels, LQ_CPU_ALL);
+    lq_kernels_init(&kernels, lq_cpu_detect());
     ck_assert_int_eq(lq_program_create(graph, &options, &program, NULL), LQ_OK);
     ck_assert_int_eq(lq_runner_create(program, 1, &runner, NULL), LQ_OK);
     ck_assert_int_eq(lq_runner_run(runner, input, LQ_NCHW, 1, ret_output, NULL), LQ_OK);
@@ -260,7 +261,7 @@ START_TEST(too_large_to_run)
     struct lq_program *program = NULL;
     struct lq_error error = {0};
 
-    lq_kernels_init(&kernels, LQ_CPU_ALL);
+    lq_kernels_init(&kernels, lq_cpu_detect());
     ck_assert_int_eq(lq_program_create(graph, &options, &program, &error), LQ_ERR_LIMIT);
     ck_assert_ptr_nonnull(strstr(error.text, "one image needs 51"));
     lq_graph_destroy(graph);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "graph/session.h"
 #include "support/networks.h"
 
@@ -20,7 +21,7 @@ static void run(const struct lq_graph *graph, enum lq_form form, bool separate, 
     struct lq_program *program = NULL;
     struct lq_runner *runner = NULL;
 
-    lq_kernels_init(&kernels, ~0u);
+    lq_kernels_init(&kernels, lq_cpu_detect());
     ck_assert_int_eq(lq_program_create(graph, &options, &program, NULL), LQ_OK);
     ck_assert_int_eq(lq_runner_create(program, threads, &runner, NULL), LQ_OK);
     for (int at = 0; at < IMAGES; at += batch) {
@@ -102,7 +103,7 @@ START_TEST(bad_numbers_are_named)
     struct lq_runner *runner = NULL;
     struct lq_error error = {0};
 
-    lq_kernels_init(&kernels, ~0u);
+    lq_kernels_init(&kernels, lq_cpu_detect());
     lq_rng_init(&rng, 1, 1);
     random_images(&rng, images);
     struct lq_graph *graph = network_create(&rng, 1, 2);

@@ -1,0 +1,66 @@
+/* gemm_levels_avx512.c - matrix product of integer levels: 16 columns a vector, VPDPWSSD.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { LANES = 16, ROWS = 12 };
+
+/* A pair of levels in every lane; `count` 1: the second one is 0. */
+static inline __m512i broadcast(const int16_t *a, int count)
+{
+    int32_t pair = 0;
+
+    memcpy(&pair, a, (size_t)count * sizeof(*a));
+    return _mm512_set1_epi32(pair);
+}
+
+static inline __attribute__((always_inline)) void tile(const struct lq_levels *p, int rows,
+                                                       const int16_t *a, const int16_t *w,
+                                                       __mmask16 mask, int32_t *out)
+{
+    __m512i sums[ROWS];
+    int k = 0;
+
+    for (int r = 0; r < rows; r++)
+        sums[r] = _mm512_setzero_si512();
+    for (; k + 2 <= p->k; k += 2, w += 2 * LANES) {
+        __m512i weights = _mm512_loadu_si512(w);
+
+        for (int r = 0; r < rows; r++)
+            sums[r] = _mm512_dpwssd_epi32(sums[r], weights, broadcast(a + r * p->k + k, 2));
+    }
+    if (k < p->k) {
+        __m512i weights = _mm512_loadu_si512(w);
+
+        for (int r = 0; r < rows; r++)
+            sums[r] = _mm512_dpwssd_epi32(sums[r], weights, broadcast(a + r * p->k + k, 1));
+    }
+    for (int r = 0; r < rows; r++)
+        _mm512_mask_storeu_epi32(out + (size_t)r * p->stride, mask, sums[r]);
+}
+
+void lq_gemm_levels_avx512(const struct lq_levels *p)
+{
+    size_t panel = ((size_t)p->k + 1) / 2 * 2 * LANES;
+
+    for (int col = 0; col < p->n; col += LANES) {
+        const int16_t *w = p->w + (size_t)(col / LANES) * panel;
+        int left = p->n - col;
+        __mmask16 mask = (__mmask16)(left >= LANES ? 0xffff : (1u << left) - 1);
+        int row = 0;
+
+        for (; row + ROWS <= p->m; row += ROWS)
+            tile(p, ROWS, p->a + (size_t)row * (size_t)p->k, w, mask,
+                 p->sums + (size_t)row * p->stride + col);
+        for (; row + 4 <= p->m; row += 4)
+            tile(p, 4, p->a + (size_t)row * (size_t)p->k, w, mask,
+                 p->sums + (size_t)row * p->stride + col);
+        for (; row < p->m; row++)
+            tile(p, 1, p->a + (size_t)row * (size_t)p->k, w, mask,
+                 p->sums + (size_t)row * p->stride + col);
+    }
+}
