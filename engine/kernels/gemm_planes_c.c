@@ -16,23 +16,23 @@ static inline uint32_t popcount32(uint32_t x)
     return x & 0x3fu;
 }
 
-static int32_t count(const uint32_t *restrict a, int words)
+/* Of every `stride`-th word. */
+static int32_t count(const uint32_t *restrict a, int words, int stride)
 {
     uint32_t sum = 0;
 
     for (int i = 0; i < words; i++)
-        sum += popcount32(a[i]);
+        sum += popcount32(a[i * stride]);
     return (int32_t)sum;
 }
 
-/* w: every w_bits-th word is of this plane. */
-static int32_t count_and(const uint32_t *restrict a, const uint32_t *restrict w, int words,
-                         int w_bits)
+static int32_t count_and(const uint32_t *restrict a, int a_bits, const uint32_t *restrict w,
+                         int w_bits, int words)
 {
     uint32_t sum = 0;
 
     for (int i = 0; i < words; i++)
-        sum += popcount32(a[i] & w[i * w_bits]);
+        sum += popcount32(a[i * a_bits] & w[i * w_bits]);
     return (int32_t)sum;
 }
 
@@ -47,7 +47,7 @@ static int32_t combine(const struct lq_planes *p, const uint32_t *a, const int32
         int32_t plane_sum = 0;
 
         for (int i = 0; i < p->w_bits; i++) {
-            int32_t both = count_and(a + (size_t)j * (size_t)p->words, w + i, p->words, p->w_bits);
+            int32_t both = count_and(a + j, p->a_bits, w + i, p->w_bits, p->words);
 
             plane_sum += w_basis[i] * (2 * both - counts[j]);
         }
@@ -65,7 +65,7 @@ void lq_gemm_planes_c(const struct lq_planes *p)
         int32_t counts[8]; /* LQ_MAX_BITS */
 
         for (int j = 0; j < p->a_bits; j++)
-            counts[j] = count(a + (size_t)j * (size_t)p->words, p->words);
+            counts[j] = count(a + j, p->words, p->a_bits);
         for (int col = 0; col < p->n; col++)
             p->sums[(size_t)row * p->stride + (size_t)col] = combine(p, a, counts, col);
     }

@@ -39,7 +39,7 @@ struct lq_planes {
     int m, n;
     int words; /* 32-bit words of one plane of one row */
     int a_bits, w_bits;
-    const uint32_t *a;      /* [m][a_bits][words] */
+    const uint32_t *a;      /* [m][words][a_bits] */
     const uint32_t *w;      /* [panels][words][w_bits][lanes] */
     const int32_t *a_basis; /* [a_bits] */
     const int32_t *w_basis; /* [panels][w_bits][lanes] */

@@ -56,8 +56,7 @@ static void run_tile(void *context, int tile, int worker)
     for (int group = 0; group < g->groups; group++) {
         struct lq_pixel_layout layout = {.pixel_bytes = (size_t)g->in.channels * sizeof(float),
                                          .offset = (size_t)(group * g->group_in) * sizeof(float),
-                                         .part_bytes = (size_t)g->group_in * sizeof(float),
-                                         .parts = 1};
+                                         .part_bytes = (size_t)g->group_in * sizeof(float)};
         const float *from = rows;
         int stride = g->length;
 

@@ -141,21 +141,18 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
     const struct lq_conv_geometry *g = &s->geometry;
 
     if (s->planes) {
-        size_t plane_bytes = (size_t)lq_plane_words(g->in.channels) * sizeof(uint32_t);
+        size_t word_bytes = (size_t)s->a_bits * sizeof(uint32_t);
 
         s->words = g->taps * lq_plane_words(g->group_in);
-        s->layout = (struct lq_pixel_layout){.pixel_bytes = plane_bytes * (size_t)s->a_bits,
-                                             .part_bytes = (size_t)lq_plane_words(g->group_in) *
-                                                           sizeof(uint32_t),
-                                             .part_stride = plane_bytes,
-                                             .parts = s->a_bits};
+        s->layout = (struct lq_pixel_layout){
+            .pixel_bytes = (size_t)lq_plane_words(g->in.channels) * word_bytes,
+            .part_bytes = (size_t)lq_plane_words(g->group_in) * word_bytes};
     } else {
         s->layout =
             (struct lq_pixel_layout){.pixel_bytes = (size_t)g->in.channels * sizeof(int16_t),
-                                     .part_bytes = (size_t)g->group_in * sizeof(int16_t),
-                                     .parts = 1};
+                                     .part_bytes = (size_t)g->group_in * sizeof(int16_t)};
     }
-    s->row_bytes = (size_t)g->taps * s->layout.part_bytes * (size_t)s->layout.parts;
+    s->row_bytes = (size_t)g->taps * s->layout.part_bytes;
     for (int bit = 0; bit < s->a_bits; bit++)
         s->a_basis[bit] = spec->input_basis->integers[bit];
 }

@@ -25,15 +25,13 @@ void lq_encoder_init(struct lq_encoder *encoder, const struct lq_snapped_basis *
 
 static void write_planes(const struct lq_encoder *encoder, const uint8_t *levels, uint32_t *planes)
 {
-    size_t words = (size_t)lq_plane_words(encoder->channels);
-
     memset(planes, 0, encoder->pixel_bytes);
     for (int c = 0; c < encoder->channels; c++) {
         unsigned code = encoder->quantizer.codes[levels[c]];
-        uint32_t *word = planes + c / LQ_WORD_BITS;
+        uint32_t *word = planes + c / LQ_WORD_BITS * encoder->bits;
 
-        for (int bit = 0; bit < encoder->bits; bit++, word += words)
-            *word |= (code >> bit & 1) << (c % LQ_WORD_BITS);
+        for (int bit = 0; bit < encoder->bits; bit++)
+            word[bit] |= (code >> bit & 1) << (c % LQ_WORD_BITS);
     }
 }
 

@@ -125,8 +125,7 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
         lq_planes_pack(codes + (size_t)row * length, taps, channels, (int)bits, pixels);
         for (size_t at = 0; at < (size_t)taps * words; at++)
             for (size_t bit = 0; bit < bits; bit++)
-                to[(at * bits + bit) * lanes] =
-                    pixels[(at / words * bits + bit) * words + at % words];
+                to[(at * bits + bit) * lanes] = pixels[at * bits + bit];
     }
     free(codes);
     free(pixels);

@@ -4,6 +4,7 @@
  */
 #include "ops/window.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 void lq_conv_geometry_init(struct lq_conv_geometry *geometry, const struct lq_step_spec *spec)
@@ -35,46 +36,48 @@ void lq_conv_geometry_init(struct lq_conv_geometry *geometry, const struct lq_st
     *geometry = g;
 }
 
-static void copy_parts(const struct lq_pixel_layout *layout, const uint8_t *pixel, size_t stride,
-                       uint8_t *row)
+/* Taps of one kernel row: those on the image are copied, together where they lie together. */
+static void unroll_taps(const struct lq_conv_geometry *g, const struct lq_pixel_layout *layout,
+                        const uint8_t *line, int left, uint8_t *row)
 {
-    for (int part = 0; part < layout->parts; part++) {
-        uint8_t *to = row + (size_t)part * stride;
+    const struct lq_window *w = &g->window;
+    size_t part = layout->part_bytes;
+    bool together = w->dilation_w == 1 && part == layout->pixel_bytes;
 
-        if (pixel)
-            memcpy(to, pixel + layout->offset + (size_t)part * layout->part_stride,
-                   layout->part_bytes);
-        else
-            memset(to, 0, layout->part_bytes);
+    if (together && left >= 0 && left + w->kernel_w <= g->in.width) {
+        memcpy(row, line + (size_t)left * part, (size_t)w->kernel_w * part);
+        return;
     }
-}
+    for (int j = 0; j < w->kernel_w; j++, row += part) {
+        int x = left + j * w->dilation_w;
 
-static void unroll_pixel(const struct lq_conv_geometry *g, const struct lq_pixel_layout *layout,
-                         const uint8_t *input, int y, int x, uint8_t *row)
-{
-    size_t stride = (size_t)g->taps * layout->part_bytes;
-    int top = y * g->window.stride_h - g->window.pad_top;
-    int left = x * g->window.stride_w - g->window.pad_left;
-
-    for (int i = 0; i < g->window.kernel_h; i++)
-        for (int j = 0; j < g->window.kernel_w; j++, row += layout->part_bytes) {
-            int from_y = top + i * g->window.dilation_h, from_x = left + j * g->window.dilation_w;
-            const uint8_t *pixel = NULL;
-
-            if (from_y >= 0 && from_y < g->in.height && from_x >= 0 && from_x < g->in.width)
-                pixel = input + ((size_t)from_y * (size_t)g->in.width + (size_t)from_x) *
-                                    layout->pixel_bytes;
-            copy_parts(layout, pixel, stride, row);
-        }
+        if (x >= 0 && x < g->in.width)
+            memcpy(row, line + (size_t)x * layout->pixel_bytes + layout->offset, part);
+        else
+            memset(row, 0, part);
+    }
 }
 
 void lq_unroll(const struct lq_conv_geometry *geometry, const struct lq_pixel_layout *layout,
                const void *input, int first, int last, void *ret_rows)
 {
-    size_t row_bytes = (size_t)geometry->taps * layout->part_bytes * (size_t)layout->parts;
+    const struct lq_window *w = &geometry->window;
+    size_t line_bytes = (size_t)geometry->in.width * layout->pixel_bytes;
+    size_t taps_bytes = (size_t)w->kernel_w * layout->part_bytes;
     uint8_t *row = ret_rows;
 
     for (int y = first; y < last; y++)
-        for (int x = 0; x < geometry->out.width; x++, row += row_bytes)
-            unroll_pixel(geometry, layout, input, y, x, row);
+        for (int x = 0; x < geometry->out.width; x++) {
+            int left = x * w->stride_w - w->pad_left;
+
+            for (int i = 0; i < w->kernel_h; i++, row += taps_bytes) {
+                int from_y = y * w->stride_h - w->pad_top + i * w->dilation_h;
+
+                if (from_y >= 0 && from_y < geometry->in.height)
+                    unroll_taps(geometry, layout,
+                                (const uint8_t *)input + (size_t)from_y * line_bytes, left, row);
+                else
+                    memset(row, 0, taps_bytes);
+            }
+        }
 }

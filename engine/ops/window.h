@@ -20,15 +20,13 @@ struct lq_conv_geometry {
 };
 void lq_conv_geometry_init(struct lq_conv_geometry *geometry, const struct lq_step_spec *spec);
 
-/* How a pixel is laid out: `parts` runs of part_bytes, of which a row takes all; the pixel's runs
- * are part_stride bytes apart, starting at `offset`. */
+/* Of a pixel of pixel_bytes a row takes part_bytes, from offset on: its group's channels. */
 struct lq_pixel_layout {
-    size_t pixel_bytes, offset, part_bytes, part_stride;
-    int parts;
+    size_t pixel_bytes, offset, part_bytes;
 };
 
-/* One row for each output pixel of rows first..last-1: for each part, tap after tap, the input
- * pixel's run, or zeros where the tap falls on padding. */
+/* One row for each output pixel of rows first..last-1: tap after tap, the input pixel's part, or
+ * zeros where the tap falls on padding. */
 void lq_unroll(const struct lq_conv_geometry *geometry, const struct lq_pixel_layout *layout,
                const void *input, int first, int last, void *ret_rows);
 

@@ -73,8 +73,8 @@ void lq_planes_pack(const uint8_t *codes, int64_t pixels, int channels, int bits
 
         for (int bit = 0; bit < bits; bit++)
             for (int c = 0; c < channels; c++)
-                to[(size_t)bit * words + (size_t)c / LQ_WORD_BITS] |= (uint32_t)(from[c] >> bit & 1)
-                                                                      << (c % LQ_WORD_BITS);
+                to[c / LQ_WORD_BITS * bits + bit] |= (uint32_t)(from[c] >> bit & 1)
+                                                     << (c % LQ_WORD_BITS);
     }
 }
 
@@ -90,8 +90,8 @@ void lq_planes_unpack(const uint32_t *planes, int64_t pixels, int channels, int 
 
         for (int bit = 0; bit < bits; bit++)
             for (int c = 0; c < channels; c++)
-                to[c] = (uint8_t)(to[c] | (from[(size_t)bit * words + (size_t)c / LQ_WORD_BITS] >>
-                                               (c % LQ_WORD_BITS) &
-                                           1) << bit);
+                to[c] = (uint8_t)(to[c] |
+                                  (from[c / LQ_WORD_BITS * bits + bit] >> (c % LQ_WORD_BITS) & 1)
+                                      << bit);
     }
 }

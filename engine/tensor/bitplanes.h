@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A pixel of `channels` codes of `bits` bits each is stored as `bits` runs of 32-bit words, plane 0
- * first: bit (c % 32) of word c / 32 of plane j is bit j of the code of channel c. Unused high bits
- * of the last word are zero. So a pixel of padding is all zero words, and an im2col row is a copy
- * of whole pixels, plane by plane.
+ * A pixel of `channels` codes of `bits` bits each is stored as 32-bit words [word][bits]: bit (c %
+ * 32) of word c / 32, plane j, is bit j of the code of channel c. Unused high bits of the last word
+ * are zero. So a pixel of padding is all zero words, and an im2col row is a copy of whole pixels:
+ * again [word][bits].
  */
 #ifndef LQ_TENSOR_BITPLANES_H
 #define LQ_TENSOR_BITPLANES_H

@@ -119,7 +119,7 @@ static void run_planes(const struct problem *p, const struct lq_kernels *kernels
     for (size_t k = 0; k < words * 32; k++) {
         for (size_t row = 0; row < (size_t)p->m; row++)
             for (size_t j = 0; j < a_bits; j++)
-                a_words[(row * a_bits + j) * words + k / 32] |= (uint32_t)(p->a[row][k] >> j & 1)
+                a_words[(row * words + k / 32) * a_bits + j] |= (uint32_t)(p->a[row][k] >> j & 1)
                                                                 << k % 32;
         for (size_t col = 0; col < (size_t)p->n; col++)
             for (size_t i = 0; i < w_bits; i++)

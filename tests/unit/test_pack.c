@@ -38,7 +38,7 @@ START_TEST(there_and_back)
     lq_planes_pack(codes, ROWS, LENGTH, _i, planes);
     lq_planes_unpack(planes, ROWS, LENGTH, _i, back);
     ck_assert_mem_eq(codes, back, sizeof(codes));
-    ck_assert_uint_eq(planes[1] >> (LENGTH - 32), 0);
+    ck_assert_uint_eq(planes[_i] >> (LENGTH - 32), 0); /* word 1, plane 0 */
 }
 END_TEST
 

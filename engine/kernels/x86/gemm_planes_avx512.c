@@ -19,6 +19,7 @@ add_plane(const struct lq_planes *p, int rows, int bits, const uint32_t *a, size
           const uint32_t *w, const __m512i *basis, const int32_t *pops, int32_t m_j, __m512i *sums)
 {
     __m512i counts[ROWS][TURN];
+    size_t a_bits = (size_t)p->a_bits;
 
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < bits; i++)
@@ -30,7 +31,7 @@ add_plane(const struct lq_planes *p, int rows, int bits, const uint32_t *a, size
             weights[i] = _mm512_loadu_si512(w + (size_t)i * LANES);
         for (int r = 0; r < rows; r++) {
             __m512i bits_of_row =
-                _mm512_set1_epi32((int32_t)a[(size_t)r * a_stride + (size_t)word]);
+                _mm512_set1_epi32((int32_t)a[(size_t)r * a_stride + (size_t)word * a_bits]);
 
             for (int i = 0; i < bits; i++)
                 counts[r][i] = _mm512_add_epi32(
@@ -60,25 +61,25 @@ tile(const struct lq_planes *p, int rows, int w_bits, const uint32_t *a, const u
     for (int r = 0; r < rows; r++)
         sums[r] = _mm512_setzero_si512();
     for (int j = 0; j < p->a_bits; j++) {
-        const uint32_t *plane = a + (size_t)j * (size_t)p->words;
         int32_t plane_pops[ROWS];
 
         for (int r = 0; r < rows; r++)
             plane_pops[r] = pops[r * MAX_BITS + j];
         for (int first = 0; first < w_bits; first += TURN)
-            add_plane(p, rows, w_bits - first > TURN ? TURN : w_bits - first, plane, a_stride,
+            add_plane(p, rows, w_bits - first > TURN ? TURN : w_bits - first, a + j, a_stride,
                       w + (size_t)first * LANES, basis + first, plane_pops, p->a_basis[j], sums);
     }
     for (int r = 0; r < rows; r++)
         _mm512_mask_storeu_epi32(out + (size_t)r * p->stride, mask, sums[r]);
 }
 
-static int32_t count(const uint32_t *words, int n)
+/* Bits set in n words, `stride` apart. */
+static int32_t count(const uint32_t *words, int n, int stride)
 {
     int32_t sum = 0;
 
     for (int i = 0; i < n; i++)
-        sum += __builtin_popcount(words[i]);
+        sum += __builtin_popcount(words[i * stride]);
     return sum;
 }
 
@@ -93,8 +94,7 @@ static inline __attribute__((always_inline)) void rows_by_columns(const struct l
 
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < p->a_bits; j++)
-            pops[r * MAX_BITS + j] =
-                count(a + (size_t)r * a_stride + (size_t)j * (size_t)p->words, p->words);
+            pops[r * MAX_BITS + j] = count(a + (size_t)r * a_stride + j, p->words, p->a_bits);
     for (int col = 0; col < p->n; col += LANES) {
         int left = p->n - col;
         __mmask16 mask = (__mmask16)(left >= LANES ? 0xffff : (1u << left) - 1);
