@@ -11,6 +11,9 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     int best = LQ_CPU_C;
 
     *kernels = (struct lq_kernels){
+        .encode_sums = lq_encode_sums_c,
+        .encode_floats = lq_encode_floats_c,
+        .scale_sums = lq_scale_sums_c,
         .gemm_levels = lq_gemm_levels_c,
         .levels_lanes = 1,
         .gemm_planes = lq_gemm_planes_c,
@@ -19,12 +22,18 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     };
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
+        kernels->encode_sums = lq_encode_sums_avx2;
+        kernels->encode_floats = lq_encode_floats_avx2;
+        kernels->scale_sums = lq_scale_sums_avx2;
         kernels->gemm_levels = lq_gemm_levels_avx2;
         kernels->levels_lanes = 8;
         kernels->plane_pairs = 0;
         best = LQ_CPU_AVX2;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {
+        kernels->encode_sums = lq_encode_sums_avx512;
+        kernels->encode_floats = lq_encode_floats_avx512;
+        kernels->scale_sums = lq_scale_sums_avx512;
         kernels->gemm_levels = lq_gemm_levels_avx512;
         kernels->levels_lanes = 16;
         kernels->gemm_planes = lq_gemm_planes_avx512;

@@ -16,6 +16,7 @@
 #ifndef LQ_KERNELS_KERNELS_H
 #define LQ_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,7 +49,37 @@ struct lq_planes {
 };
 typedef void lq_gemm_planes(const struct lq_planes *planes);
 
+/* What a quantizer makes of values: the thresholds that a value passes are counted, and the count
+ * picks what is stored. */
+#define LQ_MAX_ENTRIES 256
+struct lq_encode {
+    int channels, bits;
+    bool planes;                      /* stored: codes as planes [word][bits]; else levels */
+    int32_t entries[LQ_MAX_ENTRIES];  /* [2^bits], by count: the code, or the level */
+    float thresholds[LQ_MAX_ENTRIES]; /* [2^bits - 1] ascending, of floats: those < value count */
+    const int32_t *sum_thresholds;    /* [2^bits - 1][stride] ascending, of sums, by channel: */
+    const int32_t *signs;             /* [stride], 1 or -1: those <= sign * sum count */
+    size_t stride;                    /* channels rounded up to LQ_MAX_LANES */
+};
+/* [pixels][channels] to planes of whole words or to int16_t. */
+typedef void lq_encode_sums(const struct lq_encode *encode, const int32_t *sums, int pixels,
+                            void *ret_codes);
+typedef void lq_encode_floats(const struct lq_encode *encode, const float *values, int pixels,
+                              void *ret_codes);
+
+/* y = clamp(scale[c] * (float)sum + shift[c], min, max): two roundings, not one. */
+struct lq_scaling {
+    int channels;
+    const float *scale, *shift; /* [channels] */
+    float min, max;
+};
+typedef void lq_scale_sums(const struct lq_scaling *scaling, const int32_t *sums, int pixels,
+                           float *ret_values);
+
 struct lq_kernels {
+    lq_encode_sums *encode_sums;
+    lq_encode_floats *encode_floats;
+    lq_scale_sums *scale_sums;
     lq_gemm_levels *gemm_levels;
     int levels_lanes;
     lq_gemm_planes *gemm_planes;
@@ -62,6 +93,9 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers);
 
 lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
 lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
+lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
+lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
+lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
 
 /* Panels of `lanes` columns that n columns fill. */
 static inline int lq_panels(int n, int lanes)

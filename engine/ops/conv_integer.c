@@ -29,7 +29,7 @@ struct state {
     int a_bits, w_bits;
     struct lq_kernels kernels;
     struct lq_epilogue epilogue;
-    size_t sums_offset, levels_offset; /* in a worker's scratch */
+    size_t sums_offset; /* in a worker's scratch */
 };
 
 struct work {
@@ -89,7 +89,7 @@ static void run_tile(void *context, int tile, int worker)
     if (work->run->integers)
         memcpy(work->run->integers + before * (size_t)g->out.channels, sums,
                (size_t)pixels * (size_t)g->out.channels * sizeof(*sums));
-    lq_epilogue_run(&s->epilogue, sums, pixels, scratch + s->levels_offset,
+    lq_epilogue_run(&s->epilogue, sums, pixels,
                     (uint8_t *)work->run->output + before * lq_epilogue_pixel_bytes(&s->epilogue));
 }
 
@@ -205,11 +205,9 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
     ret_step->integer = true;
     tile_pixels = (size_t)s->geometry.tiling.rows * (size_t)s->geometry.out.width;
     s->sums_offset = lq_size_round_up(tile_pixels * s->row_bytes, LQ_ALIGNMENT);
-    s->levels_offset =
+    ret_step->scratch_bytes =
         s->sums_offset +
         lq_size_round_up(tile_pixels * (size_t)s->geometry.out.channels * sizeof(int32_t),
                          LQ_ALIGNMENT);
-    ret_step->scratch_bytes =
-        s->levels_offset + lq_size_round_up((size_t)s->geometry.out.channels, LQ_ALIGNMENT);
     return LQ_OK;
 }

@@ -1,4 +1,4 @@
-/* encoder.h - stores quantized values: level indices -> floats, integer levels or bit planes.
+/* encoder.h - stores quantized values: as dequantized floats, integer levels or bit planes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -9,16 +9,18 @@
 
 struct lq_encoder {
     enum lq_store store;
-    int channels, bits;
+    int channels;
     size_t pixel_bytes;
     struct lq_quantizer quantizer;
-    int16_t integers[LQ_MAX_LEVELS]; /* of each level */
+    struct lq_encode encode; /* without thresholds on sums: those are the epilogue's */
+    struct lq_kernels kernels;
 };
 
-void lq_encoder_init(struct lq_encoder *encoder, const struct lq_snapped_basis *basis,
-                     const struct lq_buffer *output);
+void lq_encoder_init(struct lq_encoder *encoder, const struct lq_kernels *kernels,
+                     const struct lq_snapped_basis *basis, const struct lq_buffer *output);
 
-/* Writes one pixel: levels[channels] are indices of the quantizer's sorted levels. */
-void lq_encoder_write(const struct lq_encoder *encoder, const uint8_t *levels, void *ret_pixel);
+/* values: [pixels][channels]. ret_pixels: where the first of them is stored. */
+void lq_encoder_run(const struct lq_encoder *encoder, const float *values, int pixels,
+                    void *ret_pixels);
 
 #endif

@@ -4,24 +4,26 @@
  */
 #include "ops/epilogue.h"
 
+#include "base/size.h"
 #include "base/status.h"
 
-static float value_of(const struct lq_epilogue *e, int channel, int32_t sum)
+static float value_of(const struct lq_scaling *s, int channel, int32_t sum)
 {
-    float y = e->scale[channel] * (float)sum + e->shift[channel];
+    float y = s->scale[channel] * (float)sum + s->shift[channel];
 
-    y = y < e->min ? e->min : y;
-    return y > e->max ? e->max : y;
+    y = y < s->min ? s->min : y;
+    return y > s->max ? s->max : y;
 }
 
 /* Smallest t in -bound..bound+1 so that sign * sum >= t means a level above `level`. */
-static int32_t find_threshold(const struct lq_epilogue *e, int channel, int level, int32_t bound)
+static int32_t find_threshold(const struct lq_epilogue *e, int channel, int32_t sign, int level,
+                              int32_t bound)
 {
     int64_t low = -(int64_t)bound, high = (int64_t)bound + 1;
 
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        float y = value_of(e, channel, (int32_t)(e->sign[channel] * middle));
+        float y = value_of(&e->scaling, channel, (int32_t)(sign * middle));
 
         if (lq_quantizer_level(&e->encoder.quantizer, y) > level)
             high = middle;
@@ -34,18 +36,23 @@ static int32_t find_threshold(const struct lq_epilogue *e, int channel, int leve
 static int init_thresholds(struct lq_epilogue *e, struct lq_arena *arena, int32_t bound,
                            struct lq_error *error)
 {
-    int32_t *sign = lq_arena_alloc(arena, (size_t)e->channels, sizeof(*sign));
-    int32_t *thresholds = lq_arena_alloc(arena, (size_t)e->channels * (size_t)e->threshold_count,
-                                         sizeof(*thresholds));
+    struct lq_encode *encode = &e->encoder.encode;
+    int count = (1 << encode->bits) - 1;
 
-    if (!sign || !thresholds)
+    encode->stride = lq_size_round_up((size_t)encode->channels, LQ_MAX_LANES);
+    int32_t *signs = lq_arena_alloc(arena, encode->stride, sizeof(*signs));
+    int32_t *thresholds =
+        lq_arena_alloc(arena, encode->stride * (size_t)count, sizeof(*thresholds));
+
+    if (!signs || !thresholds)
         return lq_fail_memory(error);
-    e->sign = sign;
-    e->thresholds = thresholds;
-    for (int c = 0; c < e->channels; c++) {
-        sign[c] = e->scale[c] < 0 ? -1 : 1;
-        for (int level = 0; level < e->threshold_count; level++)
-            *thresholds++ = find_threshold(e, c, level, bound);
+    encode->signs = signs;
+    encode->sum_thresholds = thresholds;
+    for (int c = 0; c < encode->channels; c++) {
+        signs[c] = e->scaling.scale[c] < 0 ? -1 : 1;
+        for (int level = 0; level < count; level++)
+            thresholds[(size_t)level * encode->stride + (size_t)c] =
+                find_threshold(e, c, signs[c], level, bound);
     }
     return LQ_OK;
 }
@@ -64,66 +71,29 @@ int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
         scales[c] = (float)(scale[c] * (spec->scale ? spec->scale[c] : 1));
         shifts[c] = spec->shift ? (float)spec->shift[c] : 0;
     }
-    *epilogue = (struct lq_epilogue){.channels = channels,
-                                     .scale = scales,
-                                     .shift = shifts,
-                                     .min = spec->min,
-                                     .max = spec->max,
-                                     .encodes = spec->output_basis != NULL};
+    *epilogue = (struct lq_epilogue){.scaling = {channels, scales, shifts, spec->min, spec->max},
+                                     .encodes = spec->output_basis != NULL,
+                                     .kernels = *spec->kernels};
     if (!spec->output_basis)
         return LQ_OK;
-    lq_encoder_init(&epilogue->encoder, spec->output_basis, &spec->output);
-    epilogue->threshold_count = (1 << spec->output_basis->bits) - 1;
+    lq_encoder_init(&epilogue->encoder, spec->kernels, spec->output_basis, &spec->output);
     return init_thresholds(epilogue, arena, bound, error);
 }
 
 size_t lq_epilogue_pixel_bytes(const struct lq_epilogue *epilogue)
 {
     return epilogue->encodes ? epilogue->encoder.pixel_bytes
-                             : (size_t)epilogue->channels * sizeof(float);
-}
-
-/* Thresholds are few up to 4 bits: counting them all needs no branch. */
-static int count_thresholds(const int32_t *thresholds, int count, int32_t sum)
-{
-    int level = 0, low = 0, high = count;
-
-    if (count < 16) {
-        for (int i = 0; i < count; i++)
-            level += thresholds[i] <= sum;
-        return level;
-    }
-    while (low < high) {
-        int middle = (low + high) / 2;
-
-        if (thresholds[middle] <= sum)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+                             : (size_t)epilogue->scaling.channels * sizeof(float);
 }
 
 void lq_epilogue_run(const struct lq_epilogue *epilogue, const int32_t *sums, int pixels,
-                     uint8_t *levels, void *ret_output)
+                     void *ret_output)
 {
-    size_t pixel_bytes = lq_epilogue_pixel_bytes(epilogue);
-    uint8_t *output = ret_output;
-
-    for (int pixel = 0; pixel < pixels; pixel++, output += pixel_bytes) {
-        const int32_t *thresholds = epilogue->thresholds;
-        float *values = (float *)(void *)output;
-
-        for (int c = 0; c < epilogue->channels; c++, sums++) {
-            if (!epilogue->encodes) {
-                values[c] = value_of(epilogue, c, *sums);
-                continue;
-            }
-            levels[c] = (uint8_t)count_thresholds(thresholds, epilogue->threshold_count,
-                                                  epilogue->sign[c] * *sums);
-            thresholds += epilogue->threshold_count;
-        }
-        if (epilogue->encodes)
-            lq_encoder_write(&epilogue->encoder, levels, output);
+    if (epilogue->encodes && epilogue->encoder.store != LQ_STORE_F32) {
+        epilogue->kernels.encode_sums(&epilogue->encoder.encode, sums, pixels, ret_output);
+        return;
     }
+    epilogue->kernels.scale_sums(&epilogue->scaling, sums, pixels, ret_output);
+    if (epilogue->encodes) /* each float is read before it is written */
+        lq_encoder_run(&epilogue->encoder, ret_output, pixels, ret_output);
 }

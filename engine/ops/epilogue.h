@@ -14,15 +14,10 @@
 #include "ops/encoder.h"
 
 struct lq_epilogue {
-    int channels;
-    const float *scale, *shift; /* [channels] */
-    float min, max;
+    struct lq_scaling scaling; /* the float definition */
     bool encodes;
-    struct lq_encoder encoder;
-    int threshold_count; /* 2^K - 1 */
-    const int32_t *sign; /* [channels]: -1 where the level falls as the sum rises */
-    const int32_t
-        *thresholds; /* [channels][2^K - 1] ascending: level = how many are <= sign * sum */
+    struct lq_encoder encoder; /* with thresholds on sums, where encodes */
+    struct lq_kernels kernels;
 };
 
 /* scale: of each channel, what turns a sum into the layer's output (before batch normalization);
@@ -31,10 +26,9 @@ int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
                      const struct lq_step_spec *spec, const double *scale, int32_t bound,
                      struct lq_error *error) LQ_MUST_CHECK;
 
-/* sums: [pixels][channels]. ret_output: where the first of these pixels is stored. levels: room for
- * one pixel's channels. */
+/* sums: [pixels][channels]. ret_output: where the first of these pixels is stored. */
 void lq_epilogue_run(const struct lq_epilogue *epilogue, const int32_t *sums, int pixels,
-                     uint8_t *levels, void *ret_output);
+                     void *ret_output);
 /* Bytes of one stored pixel. */
 size_t lq_epilogue_pixel_bytes(const struct lq_epilogue *epilogue);
 

@@ -6,38 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/cpu.h"
 #include "kernels/kernels.h"
+#include "support/guard.h"
 #include "support/suite.h"
 
 enum { MAX_M = 27, MAX_N = 40, MAX_WORDS = 20, MAX_BITS = 8 };
-
-/* Memory of exactly `size` bytes in front of a page that may not be touched. */
-struct guarded {
-    uint8_t *map, *bytes;
-    size_t length;
-};
-
-static struct guarded guard(size_t size)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), length = (size + page - 1) / page * page + page;
-    struct guarded g = {
-        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), NULL,
-        length};
-
-    ck_assert_ptr_ne(g.map, MAP_FAILED);
-    ck_assert_int_eq(mprotect(g.map + length - page, page, PROT_NONE), 0);
-    g.bytes = g.map + length - page - size;
-    return g;
-}
-
-static void unguard(struct guarded *g)
-{
-    munmap(g->map, g->length);
-}
 
 /* One product: codes of both sides, and what the definition makes of them. */
 struct problem {

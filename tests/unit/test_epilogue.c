@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/rng.h"
 #include "ops/epilogue.h"
 
@@ -18,7 +19,9 @@ START_TEST(thresholds_are_the_definition)
     struct lq_arena arena = {0};
     struct lq_epilogue epilogue;
     struct lq_snapped_basis basis = {LQ_CODE_UNSIGNED, _i, 255, {0}, 0.05f};
-    struct lq_step_spec spec = {.min = 0, .max = INFINITY, .output_basis = &basis};
+    struct lq_kernels kernels;
+    struct lq_step_spec spec = {
+        .min = 0, .max = INFINITY, .output_basis = &basis, .kernels = &kernels};
     double scale[CHANNELS], after[CHANNELS], shift[CHANNELS];
     struct lq_rng rng;
 
@@ -30,6 +33,7 @@ START_TEST(thresholds_are_the_definition)
         after[c] = c == 0 ? 0 : (double)lq_rng_normal(&rng);
         shift[c] = 4 * (double)lq_rng_normal(&rng);
     }
+    lq_kernels_init(&kernels, lq_cpu_detect());
     spec.scale = after;
     spec.shift = shift;
     spec.output = (struct lq_buffer){{1, {CHANNELS}}, LQ_STORE_LEVELS, _i};
@@ -37,11 +41,10 @@ START_TEST(thresholds_are_the_definition)
     for (int32_t sum = -BOUND; sum <= BOUND; sum++) {
         int32_t sums[CHANNELS];
         int16_t got[CHANNELS];
-        uint8_t levels[CHANNELS];
 
         for (int c = 0; c < CHANNELS; c++)
             sums[c] = sum;
-        lq_epilogue_run(&epilogue, sums, 1, levels, got);
+        lq_epilogue_run(&epilogue, sums, 1, got);
         for (int c = 0; c < CHANNELS; c++) {
             float y = fmaxf((float)(scale[c] * after[c]) * (float)sum + (float)shift[c], 0);
 

@@ -1,0 +1,87 @@
+/* encode_c.c - values to codes: count the thresholds, store what the count picks.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+/* Thresholds are few up to 4 bits: counting them all needs no branch. */
+static int count_sum(const struct lq_encode *e, int channel, int32_t sum)
+{
+    const int32_t *thresholds = e->sum_thresholds + channel;
+    int count = 0;
+
+    sum *= e->signs[channel];
+    if (e->bits <= 4) {
+        for (int i = 0; i < (1 << e->bits) - 1; i++)
+            count += thresholds[(size_t)i * e->stride] <= sum;
+        return count;
+    }
+    for (int step = 1 << (e->bits - 1); step > 0; step /= 2)
+        count += thresholds[(size_t)(count + step - 1) * e->stride] <= sum ? step : 0;
+    return count;
+}
+
+static int count_float(const struct lq_encode *e, float value)
+{
+    int count = 0;
+
+    for (int step = 1 << (e->bits - 1); step > 0; step /= 2)
+        count += e->thresholds[count + step - 1] < value ? step : 0;
+    return count;
+}
+
+static void store(const struct lq_encode *e, int channel, int count, void *pixel)
+{
+    int32_t entry = e->entries[count];
+    uint32_t *words = pixel;
+    int16_t *levels = pixel;
+
+    if (!e->planes) {
+        levels[channel] = (int16_t)entry;
+        return;
+    }
+    words += (size_t)(channel / 32) * (size_t)e->bits;
+    if (channel % 32 == 0)
+        memset(words, 0, (size_t)e->bits * sizeof(*words));
+    for (int bit = 0; bit < e->bits; bit++)
+        words[bit] |= ((uint32_t)entry >> bit & 1) << channel % 32;
+}
+
+static size_t pixel_bytes(const struct lq_encode *e)
+{
+    size_t words = ((size_t)e->channels + 31) / 32;
+
+    return e->planes ? words * (size_t)e->bits * sizeof(uint32_t)
+                     : (size_t)e->channels * sizeof(int16_t);
+}
+
+void lq_encode_sums_c(const struct lq_encode *e, const int32_t *sums, int pixels, void *ret_codes)
+{
+    uint8_t *to = ret_codes;
+
+    for (int pixel = 0; pixel < pixels; pixel++, to += pixel_bytes(e))
+        for (int c = 0; c < e->channels; c++)
+            store(e, c, count_sum(e, c, *sums++), to);
+}
+
+void lq_encode_floats_c(const struct lq_encode *e, const float *values, int pixels, void *ret_codes)
+{
+    uint8_t *to = ret_codes;
+
+    for (int pixel = 0; pixel < pixels; pixel++, to += pixel_bytes(e))
+        for (int c = 0; c < e->channels; c++)
+            store(e, c, count_float(e, *values++), to);
+}
+
+void lq_scale_sums_c(const struct lq_scaling *s, const int32_t *sums, int pixels, float *ret_values)
+{
+    for (int pixel = 0; pixel < pixels; pixel++)
+        for (int c = 0; c < s->channels; c++) {
+            float y = s->scale[c] * (float)*sums++ + s->shift[c];
+
+            y = y < s->min ? s->min : y;
+            *ret_values++ = y > s->max ? s->max : y;
+        }
+}

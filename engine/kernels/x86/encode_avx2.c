@@ -1,0 +1,148 @@
+/* encode_avx2.c - values to codes, 8 channels a vector.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Up to 4 bits all thresholds are compared and the passed ones counted; beyond, a binary search
+ * gathers them. A bit of 8 codes is a byte of the plane.
+ */
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { LANES = 8, FEW_BITS = 4 };
+
+static inline __m256i lane_mask(int left)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+static inline __m256i count_sums(const struct lq_encode *e, int channel, __m256i sums)
+{
+    const int32_t *thresholds = e->sum_thresholds + channel;
+    int all = (1 << e->bits) - 1;
+
+    sums = _mm256_sign_epi32(sums, _mm256_loadu_si256((const void *)(e->signs + channel)));
+    if (e->bits <= FEW_BITS) {
+        __m256i count = _mm256_set1_epi32(all); /* less those that are greater */
+
+        for (int i = 0; i < all; i++, thresholds += e->stride)
+            count = _mm256_add_epi32(
+                count, _mm256_cmpgt_epi32(_mm256_loadu_si256((const void *)thresholds), sums));
+        return count;
+    }
+    __m256i count = _mm256_setzero_si256(), lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i stride = _mm256_set1_epi32((int32_t)e->stride);
+    for (int step = (all + 1) / 2; step > 0; step /= 2) {
+        __m256i rows = _mm256_add_epi32(count, _mm256_set1_epi32(step - 1));
+        __m256i at = _mm256_add_epi32(_mm256_mullo_epi32(rows, stride), lanes);
+        __m256i above = _mm256_cmpgt_epi32(_mm256_i32gather_epi32(thresholds, at, 4), sums);
+
+        count = _mm256_add_epi32(count, _mm256_andnot_si256(above, _mm256_set1_epi32(step)));
+    }
+    return count;
+}
+
+static inline __m256i count_floats(const struct lq_encode *e, __m256 values)
+{
+    __m256i count = _mm256_setzero_si256();
+
+    if (e->bits <= FEW_BITS) {
+        for (int i = 0; i < (1 << e->bits) - 1; i++)
+            count =
+                _mm256_sub_epi32(count, _mm256_castps_si256(_mm256_cmp_ps(
+                                            _mm256_set1_ps(e->thresholds[i]), values, _CMP_LT_OQ)));
+        return count;
+    }
+    for (int step = 1 << (e->bits - 1); step > 0; step /= 2) {
+        __m256i at = _mm256_add_epi32(count, _mm256_set1_epi32(step - 1));
+        __m256 passed =
+            _mm256_cmp_ps(_mm256_i32gather_ps(e->thresholds, at, 4), values, _CMP_LT_OQ);
+
+        count = _mm256_add_epi32(
+            count, _mm256_and_si256(_mm256_castps_si256(passed), _mm256_set1_epi32(step)));
+    }
+    return count;
+}
+
+/* 8 channels from `channel` on, of which `left` are there. */
+static inline void store(const struct lq_encode *e, int channel, int left, __m256i count,
+                         uint8_t *pixel)
+{
+    __m256i entries = _mm256_i32gather_epi32(e->entries, count, 4);
+
+    if (!e->planes) {
+        __m128i levels =
+            _mm_packs_epi32(_mm256_castsi256_si128(entries), _mm256_extracti128_si256(entries, 1));
+
+        memcpy(pixel + (size_t)channel * sizeof(int16_t), &levels,
+               (size_t)(left < LANES ? left : LANES) * sizeof(int16_t));
+        return;
+    }
+    uint8_t *words = pixel + (size_t)(channel / 32 * e->bits) * sizeof(uint32_t);
+    unsigned there = left < LANES ? (1u << left) - 1 : 0xff;
+    if (channel % 32 == 0)
+        memset(words, 0, (size_t)e->bits * sizeof(uint32_t));
+    for (int bit = 0; bit < e->bits; bit++) {
+        __m256i top = _mm256_sll_epi32(entries, _mm_cvtsi32_si128(31 - bit));
+
+        words[(size_t)bit * sizeof(uint32_t) + (size_t)(channel % 32 / 8)] =
+            (uint8_t)((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(top)) & there);
+    }
+}
+
+static size_t pixel_bytes(const struct lq_encode *e)
+{
+    size_t words = ((size_t)e->channels + 31) / 32;
+
+    return e->planes ? words * (size_t)e->bits * sizeof(uint32_t)
+                     : (size_t)e->channels * sizeof(int16_t);
+}
+
+void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pixels,
+                         void *ret_codes)
+{
+    size_t bytes = pixel_bytes(e);
+    uint8_t *to = ret_codes;
+
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
+        for (int c = 0; c < e->channels; c += LANES) {
+            int left = e->channels - c;
+            __m256i eight = _mm256_maskload_epi32(sums + c, lane_mask(left));
+
+            store(e, c, left, count_sums(e, c, eight), to);
+        }
+}
+
+void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int pixels,
+                           void *ret_codes)
+{
+    size_t bytes = pixel_bytes(e);
+    uint8_t *to = ret_codes;
+
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
+        for (int c = 0; c < e->channels; c += LANES) {
+            int left = e->channels - c;
+            __m256 eight = _mm256_maskload_ps(values + c, lane_mask(left));
+
+            store(e, c, left, count_floats(e, eight), to);
+        }
+}
+
+void lq_scale_sums_avx2(const struct lq_scaling *s, const int32_t *sums, int pixels,
+                        float *ret_values)
+{
+    __m256 min = _mm256_set1_ps(s->min), max = _mm256_set1_ps(s->max);
+
+    for (int pixel = 0; pixel < pixels; pixel++, sums += s->channels, ret_values += s->channels)
+        for (int c = 0; c < s->channels; c += LANES) {
+            __m256i mask = lane_mask(s->channels - c);
+            __m256 y = _mm256_cvtepi32_ps(_mm256_maskload_epi32(sums + c, mask));
+
+            y = _mm256_mul_ps(_mm256_maskload_ps(s->scale + c, mask), y);
+            y = _mm256_add_ps(y, _mm256_maskload_ps(s->shift + c, mask));
+            /* of equal zeros the second one is taken, as the definition does */
+            y = _mm256_min_ps(max, _mm256_max_ps(min, y));
+            _mm256_maskstore_ps(ret_values + c, mask, y);
+        }
+}

@@ -1,0 +1,147 @@
+/* encode_avx512.c - values to codes, 16 channels a vector.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Up to 4 bits all thresholds are compared and the passed ones counted; beyond, a binary search
+ * gathers them. A bit of 16 codes is a mask, and the mask is half a word of the plane.
+ */
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { LANES = 16, FEW_BITS = 4 };
+
+static inline __mmask16 lanes_left(int left)
+{
+    return (__mmask16)(left >= LANES ? 0xffff : (1u << left) - 1);
+}
+
+static inline __m512i count_sums(const struct lq_encode *e, int channel, __m512i sums)
+{
+    const int32_t *thresholds = e->sum_thresholds + channel;
+    __m512i count = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
+
+    sums = _mm512_mullo_epi32(sums, _mm512_loadu_si512(e->signs + channel));
+    if (e->bits <= FEW_BITS) {
+        for (int i = 0; i < (1 << e->bits) - 1; i++, thresholds += e->stride)
+            count = _mm512_mask_add_epi32(
+                count, _mm512_cmple_epi32_mask(_mm512_loadu_si512(thresholds), sums), count, one);
+        return count;
+    }
+    __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i stride = _mm512_set1_epi32((int32_t)e->stride);
+    for (int step = 1 << (e->bits - 1); step > 0; step /= 2) {
+        __m512i rows = _mm512_add_epi32(count, _mm512_set1_epi32(step - 1));
+        __m512i at = _mm512_add_epi32(_mm512_mullo_epi32(rows, stride), lanes);
+        __mmask16 passed = _mm512_cmple_epi32_mask(_mm512_i32gather_epi32(at, thresholds, 4), sums);
+
+        count = _mm512_mask_add_epi32(count, passed, count, _mm512_set1_epi32(step));
+    }
+    return count;
+}
+
+static inline __m512i count_floats(const struct lq_encode *e, __m512 values)
+{
+    __m512i count = _mm512_setzero_si512();
+
+    if (e->bits <= FEW_BITS) {
+        for (int i = 0; i < (1 << e->bits) - 1; i++)
+            count = _mm512_mask_add_epi32(
+                count, _mm512_cmp_ps_mask(_mm512_set1_ps(e->thresholds[i]), values, _CMP_LT_OQ),
+                count, _mm512_set1_epi32(1));
+        return count;
+    }
+    for (int step = 1 << (e->bits - 1); step > 0; step /= 2) {
+        __m512i at = _mm512_add_epi32(count, _mm512_set1_epi32(step - 1));
+        __m512 thresholds = _mm512_i32gather_ps(at, e->thresholds, 4);
+
+        count = _mm512_mask_add_epi32(count, _mm512_cmp_ps_mask(thresholds, values, _CMP_LT_OQ),
+                                      count, _mm512_set1_epi32(step));
+    }
+    return count;
+}
+
+static inline __m512i pick(const struct lq_encode *e, __m512i count)
+{
+    if (e->bits <= FEW_BITS)
+        return _mm512_permutexvar_epi32(count, _mm512_loadu_si512(e->entries));
+    return _mm512_i32gather_epi32(count, e->entries, 4);
+}
+
+/* 16 channels from `channel` on; where a word has no second half, that is zero. */
+static inline void store(const struct lq_encode *e, int channel, __m512i entries, __mmask16 mask,
+                         uint8_t *pixel)
+{
+    if (!e->planes) {
+        _mm256_mask_storeu_epi16(pixel + (size_t)channel * sizeof(int16_t), mask,
+                                 _mm512_cvtepi32_epi16(entries));
+        return;
+    }
+    uint8_t *word = pixel + (size_t)(channel / 32 * e->bits) * sizeof(uint32_t);
+    for (int bit = 0; bit < e->bits; bit++, word += sizeof(uint32_t)) {
+        uint32_t bits = _mm512_mask_test_epi32_mask(mask, entries, _mm512_set1_epi32(1 << bit));
+        uint16_t half = (uint16_t)bits;
+
+        if (channel % 32 == 0)
+            memcpy(word, &bits, sizeof(bits));
+        else
+            memcpy(word + sizeof(half), &half, sizeof(half));
+    }
+}
+
+static size_t pixel_bytes(const struct lq_encode *e)
+{
+    size_t words = ((size_t)e->channels + 31) / 32;
+
+    return e->planes ? words * (size_t)e->bits * sizeof(uint32_t)
+                     : (size_t)e->channels * sizeof(int16_t);
+}
+
+void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int pixels,
+                           void *ret_codes)
+{
+    size_t bytes = pixel_bytes(e);
+    uint8_t *to = ret_codes;
+
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
+        for (int c = 0; c < e->channels; c += LANES) {
+            __mmask16 mask = lanes_left(e->channels - c);
+            __m512i count = count_sums(e, c, _mm512_maskz_loadu_epi32(mask, sums + c));
+
+            store(e, c, pick(e, count), mask, to);
+        }
+}
+
+void lq_encode_floats_avx512(const struct lq_encode *e, const float *values, int pixels,
+                             void *ret_codes)
+{
+    size_t bytes = pixel_bytes(e);
+    uint8_t *to = ret_codes;
+
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
+        for (int c = 0; c < e->channels; c += LANES) {
+            __mmask16 mask = lanes_left(e->channels - c);
+            __m512i count = count_floats(e, _mm512_maskz_loadu_ps(mask, values + c));
+
+            store(e, c, pick(e, count), mask, to);
+        }
+}
+
+void lq_scale_sums_avx512(const struct lq_scaling *s, const int32_t *sums, int pixels,
+                          float *ret_values)
+{
+    __m512 min = _mm512_set1_ps(s->min), max = _mm512_set1_ps(s->max);
+
+    for (int pixel = 0; pixel < pixels; pixel++, sums += s->channels, ret_values += s->channels)
+        for (int c = 0; c < s->channels; c += LANES) {
+            __mmask16 mask = lanes_left(s->channels - c);
+            __m512 y = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, sums + c));
+
+            y = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s->scale + c), y);
+            y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, s->shift + c));
+            /* of equal zeros the second one is taken, as the definition does */
+            y = _mm512_min_ps(max, _mm512_max_ps(min, y));
+            _mm512_mask_storeu_ps(ret_values + c, mask, y);
+        }
+}

@@ -1,0 +1,189 @@
+/* test_encode.c - encoding and scaling of every tier, on random and extreme values, at the edge of
+ * a page.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "kernels/kernels.h"
+#include "support/guard.h"
+#include "support/suite.h"
+
+enum { MAX_CHANNELS = 70, MAX_PIXELS = 3, BOUND = 1000000, STRIDE = 80 };
+
+static struct lq_encode encode;
+static int32_t sum_thresholds[(LQ_MAX_ENTRIES - 1) * STRIDE], signs[STRIDE];
+
+static int compare_ints(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Thresholds repeat now and then, and lie at and beyond the bound. */
+static void make_encode(int bits, bool planes, int channels)
+{
+    int count = (1 << bits) - 1;
+
+    encode = (struct lq_encode){.channels = channels,
+                                .bits = bits,
+                                .planes = planes,
+                                .sum_thresholds = sum_thresholds,
+                                .signs = signs,
+                                .stride = STRIDE};
+    for (int c = 0; c < STRIDE; c++) {
+        int32_t sorted[LQ_MAX_ENTRIES];
+
+        signs[c] = c < channels ? rand() % 2 * 2 - 1 : 0;
+        for (int i = 0; i < count; i++)
+            sorted[i] = rand() % 8 ? rand() % (2 * BOUND) - BOUND : BOUND + 1;
+        qsort(sorted, (size_t)count, sizeof(*sorted), compare_ints);
+        for (int i = 0; i < count; i++)
+            sum_thresholds[i * STRIDE + c] = sorted[i];
+    }
+    for (int i = 0; i < count; i++)
+        encode.thresholds[i] = (float)(i - count / 2) / 4;
+    for (int i = 0; i <= count; i++)
+        encode.entries[i] = planes ? rand() & count : rand() % 65536 - 32768;
+}
+
+/* What the C reference leaves is what the tier leaves, byte by byte. */
+static void expect_same(const struct guarded *a, const struct guarded *b, size_t bytes,
+                        const char *what, int tier)
+{
+    ck_assert_msg(memcmp(a->bytes, b->bytes, bytes) == 0, "%s %s: %d bits, %d channels, %s", what,
+                  lq_cpu_tier_name((enum lq_cpu_tier)tier), encode.bits, encode.channels,
+                  encode.planes ? "planes" : "levels");
+}
+
+static float some_float(void)
+{
+    static const float special[] = {0, -0.f, NAN, INFINITY, -INFINITY, 1e-40f, 3e38f, -3e38f, .25f};
+
+    return rand() % 4 ? (float)(rand() % 2000 - 1000) / 64 : special[rand() % 9];
+}
+
+static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
+{
+    size_t numbers = (size_t)pixels * (size_t)encode.channels;
+    size_t pixel = encode.planes ? ((size_t)encode.channels + 31) / 32 * (size_t)encode.bits * 4
+                                 : (size_t)encode.channels * 2;
+    struct guarded sums = guard(numbers * 4), values = guard(numbers * 4);
+    struct guarded expected = guard((size_t)pixels * pixel), got = guard((size_t)pixels * pixel);
+
+    for (size_t i = 0; i < numbers; i++) {
+        ((int32_t *)(void *)sums.bytes)[i] = rand() % (2 * BOUND + 1) - BOUND;
+        ((float *)(void *)values.bytes)[i] = some_float();
+    }
+    memset(expected.bytes, 0xaa, (size_t)pixels * pixel);
+    memset(got.bytes, 0x55, (size_t)pixels * pixel);
+    lq_encode_sums_c(&encode, (const int32_t *)(void *)sums.bytes, pixels, expected.bytes);
+    kernels->encode_sums(&encode, (const int32_t *)(void *)sums.bytes, pixels, got.bytes);
+    expect_same(&expected, &got, (size_t)pixels * pixel, "sums", tier);
+    lq_encode_floats_c(&encode, (const float *)(void *)values.bytes, pixels, expected.bytes);
+    kernels->encode_floats(&encode, (const float *)(void *)values.bytes, pixels, got.bytes);
+    expect_same(&expected, &got, (size_t)pixels * pixel, "floats", tier);
+    unguard(&sums);
+    unguard(&values);
+    unguard(&expected);
+    unguard(&got);
+}
+
+START_TEST(tiers_encode_alike)
+{
+    for (int trial = 0; trial < 60; trial++) {
+        make_encode(_i, trial % 2, rand() % MAX_CHANNELS + 1);
+        for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+            struct lq_kernels kernels;
+
+            if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) == tier)
+                run_tier(&kernels, tier, rand() % MAX_PIXELS + 1);
+        }
+    }
+}
+END_TEST
+
+/* The reference itself: how many thresholds are passed, counted one by one. */
+START_TEST(the_definition)
+{
+    for (int trial = 0; trial < 40; trial++) {
+        int32_t sums[MAX_CHANNELS];
+        float values[MAX_CHANNELS];
+        int16_t got[MAX_CHANNELS], of_floats[MAX_CHANNELS];
+
+        make_encode(_i, false, MAX_CHANNELS);
+        for (int c = 0; c < MAX_CHANNELS; c++) {
+            sums[c] = rand() % (2 * BOUND + 1) - BOUND;
+            values[c] = some_float();
+        }
+        lq_encode_sums_c(&encode, sums, 1, got);
+        lq_encode_floats_c(&encode, values, 1, of_floats);
+        for (int c = 0; c < MAX_CHANNELS; c++) {
+            int count = 0, float_count = 0;
+
+            for (int i = 0; i < (1 << _i) - 1; i++) {
+                count += sum_thresholds[i * STRIDE + c] <= signs[c] * sums[c];
+                float_count += encode.thresholds[i] < values[c];
+            }
+            ck_assert_int_eq(got[c], encode.entries[count]);
+            ck_assert_int_eq(of_floats[c], encode.entries[float_count]);
+        }
+    }
+}
+END_TEST
+
+/* To the bit, zeros of both signs included. */
+START_TEST(tiers_scale_alike)
+{
+    static const float bounds[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}, {-0.f, 0}};
+
+    for (int trial = 0; trial < 200; trial++) {
+        int channels = rand() % MAX_CHANNELS + 1;
+        size_t size = (size_t)channels * 4;
+        struct guarded scale = guard(size), shift = guard(size), sums = guard(size);
+        struct guarded expected = guard(size), got = guard(size);
+        struct lq_scaling scaling = {channels, (const float *)(void *)scale.bytes,
+                                     (const float *)(void *)shift.bytes, bounds[trial % 4][0],
+                                     bounds[trial % 4][1]};
+
+        for (int c = 0; c < channels; c++) {
+            ((float *)(void *)scale.bytes)[c] = (float)(rand() % 2001 - 1000) / 333;
+            ((float *)(void *)shift.bytes)[c] = rand() % 4 ? (float)(rand() % 2001 - 1000) : -0.f;
+            ((int32_t *)(void *)sums.bytes)[c] = rand() % 4 ? rand() - RAND_MAX / 2 : 0;
+        }
+        lq_scale_sums_c(&scaling, (const int32_t *)(void *)sums.bytes, 1,
+                        (float *)(void *)expected.bytes);
+        for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+            struct lq_kernels kernels;
+
+            if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+                continue;
+            memset(got.bytes, 0x55, size);
+            kernels.scale_sums(&scaling, (const int32_t *)(void *)sums.bytes, 1,
+                               (float *)(void *)got.bytes);
+            ck_assert_msg(memcmp(got.bytes, expected.bytes, size) == 0, "%s, %d channels",
+                          lq_cpu_tier_name((enum lq_cpu_tier)tier), channels);
+        }
+        unguard(&scale);
+        unguard(&shift);
+        unguard(&sums);
+        unguard(&expected);
+        unguard(&got);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("encode");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, tiers_encode_alike, 1, 9);
+    tcase_add_loop_test(tests, the_definition, 1, 9);
+    tcase_add_test(tests, tiers_scale_alike);
+    return suite_main("encode", tests);
+}
