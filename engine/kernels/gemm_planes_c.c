@@ -22,7 +22,7 @@ static int32_t count(const uint32_t *restrict a, int words, int stride)
     uint32_t sum = 0;
 
     for (int i = 0; i < words; i++)
-        sum += popcount32(a[i * stride]);
+        sum += popcount32(a[(size_t)i * (size_t)stride]);
     return (int32_t)sum;
 }
 
@@ -32,7 +32,7 @@ static int32_t count_and(const uint32_t *restrict a, int a_bits, const uint32_t 
     uint32_t sum = 0;
 
     for (int i = 0; i < words; i++)
-        sum += popcount32(a[i * a_bits] & w[i * w_bits]);
+        sum += popcount32(a[(size_t)i * (size_t)a_bits] & w[(size_t)i * (size_t)w_bits]);
     return (int32_t)sum;
 }
 

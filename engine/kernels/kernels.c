@@ -38,7 +38,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->levels_lanes = 16;
         kernels->gemm_planes = lq_gemm_planes_avx512;
         kernels->planes_lanes = 16;
-        kernels->plane_pairs = 8;
+        kernels->plane_pairs = 6;
         best = LQ_CPU_AVX512;
     }
 #else

@@ -44,7 +44,7 @@ static void multiply(const struct state *s, int group, int pixels, const void *r
     size_t before = lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group;
     size_t stride = (size_t)g->out.channels;
 
-    sums += group * g->group_out;
+    sums += (size_t)group * (size_t)g->group_out;
     if (!s->planes) {
         s->kernels.gemm_levels(&(struct lq_levels){
             pixels, g->group_out, g->length, rows,

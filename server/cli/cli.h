@@ -32,7 +32,7 @@ struct cli_command {
 };
 
 extern const struct cli_command command_import, command_quantize, command_evaluate,
-    command_classify, command_inspect;
+    command_classify, command_inspect, command_bench;
 
 /* A command line, taken apart. Points into argv. */
 struct cli_arguments {

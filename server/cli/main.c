@@ -7,9 +7,13 @@
 
 #include "cli/cli.h"
 
-static const struct cli_command *const commands[] = {&command_import,   &command_quantize,
-                                                     &command_evaluate, &command_classify,
-                                                     &command_inspect,  NULL};
+static const struct cli_command *const commands[] = {&command_import,
+                                                     &command_quantize,
+                                                     &command_evaluate,
+                                                     &command_classify,
+                                                     &command_inspect,
+                                                     &command_bench,
+                                                     NULL};
 
 static const struct cli_command *find_command(const char *name)
 {
