@@ -84,10 +84,27 @@ static bool prefers_planes(const struct lowering *l, const struct lq_node *layer
                l->options->kernels->plane_pairs * channels;
 }
 
-/* How the value of a quantize node is stored. */
+/* Levels of the value and of the layer's weights fit bytes, and a kernel's sums of them are exact.
+ */
+static bool fits_bytes(const struct lowering *l, const struct lq_node *layer, int value)
+{
+    struct lq_snapped_basis basis;
+    int largest = 0;
+
+    lq_node_basis(&l->graph->nodes[l->graph->values[value].producer], &basis);
+    for (int bit = 0; bit < basis.bits; bit++) {
+        if (basis.integers[bit] < 0)
+            return false;
+        largest += basis.integers[bit];
+    }
+    return largest <= 255 && layer->attributes.grid <= 127 &&
+           largest * layer->attributes.grid <= l->options->kernels->bytes_bound;
+}
+
+/* How the value of a quantize node is stored. The plain form is the definition: levels. */
 static enum lq_store choose_store(const struct lowering *l, int value)
 {
-    bool planes = true;
+    bool planes = true, bytes = l->options->form != LQ_FORM_PLAIN;
 
     if (l->options->form == LQ_FORM_FLOAT || value == l->graph->output)
         return LQ_STORE_F32;
@@ -100,9 +117,10 @@ static enum lq_store choose_store(const struct lowering *l, int value)
             if (!is_layer(node) || node->attributes.bits == 0)
                 return LQ_STORE_F32;
             planes = planes && prefers_planes(l, node, value);
+            bytes = bytes && fits_bytes(l, node, value);
         }
     }
-    return planes ? LQ_STORE_PLANES : LQ_STORE_LEVELS;
+    return planes ? LQ_STORE_PLANES : bytes ? LQ_STORE_BYTES : LQ_STORE_LEVELS;
 }
 
 static void choose_buffers(struct lowering *l)

@@ -36,12 +36,15 @@ static void store(const struct lq_encode *e, int channel, int count, void *pixel
 {
     int32_t entry = e->entries[count];
     uint32_t *words = pixel;
+    uint8_t *bytes = pixel;
     int16_t *levels = pixel;
 
-    if (!e->planes) {
+    if (e->form == LQ_CODE_BYTES)
+        bytes[channel] = (uint8_t)entry;
+    else if (e->form == LQ_CODE_LEVELS)
         levels[channel] = (int16_t)entry;
+    if (e->form != LQ_CODE_PLANES)
         return;
-    }
     words += (size_t)(channel / 32) * (size_t)e->bits;
     if (channel % 32 == 0)
         memset(words, 0, (size_t)e->bits * sizeof(*words));
@@ -49,19 +52,11 @@ static void store(const struct lq_encode *e, int channel, int count, void *pixel
         words[bit] |= ((uint32_t)entry >> bit & 1) << channel % 32;
 }
 
-static size_t pixel_bytes(const struct lq_encode *e)
-{
-    size_t words = ((size_t)e->channels + 31) / 32;
-
-    return e->planes ? words * (size_t)e->bits * sizeof(uint32_t)
-                     : (size_t)e->channels * sizeof(int16_t);
-}
-
 void lq_encode_sums_c(const struct lq_encode *e, const int32_t *sums, int pixels, void *ret_codes)
 {
     uint8_t *to = ret_codes;
 
-    for (int pixel = 0; pixel < pixels; pixel++, to += pixel_bytes(e))
+    for (int pixel = 0; pixel < pixels; pixel++, to += lq_encode_pixel_bytes(e))
         for (int c = 0; c < e->channels; c++)
             store(e, c, count_sum(e, c, *sums++), to);
 }
@@ -70,7 +65,7 @@ void lq_encode_floats_c(const struct lq_encode *e, const float *values, int pixe
 {
     uint8_t *to = ret_codes;
 
-    for (int pixel = 0; pixel < pixels; pixel++, to += pixel_bytes(e))
+    for (int pixel = 0; pixel < pixels; pixel++, to += lq_encode_pixel_bytes(e))
         for (int c = 0; c < e->channels; c++)
             store(e, c, count_float(e, *values++), to);
 }

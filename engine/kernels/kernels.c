@@ -18,6 +18,10 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .levels_lanes = 1,
         .gemm_planes = lq_gemm_planes_c,
         .planes_lanes = 1,
+        .add_floats = lq_add_floats_c,
+        .gemm_bytes = lq_gemm_bytes_c,
+        .bytes_lanes = 1,
+        .bytes_bound = 255 * 127,
         .plane_pairs = 1,
     };
 #if defined(__x86_64__)
@@ -28,6 +32,10 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->gemm_levels = lq_gemm_levels_avx2;
         kernels->levels_lanes = 8;
         kernels->plane_pairs = 0;
+        kernels->add_floats = lq_add_floats_avx2;
+        kernels->gemm_bytes = lq_gemm_bytes_avx2;
+        kernels->bytes_lanes = 8;
+        kernels->bytes_bound = 32767 / 2;
         best = LQ_CPU_AVX2;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {
@@ -38,6 +46,10 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->levels_lanes = 16;
         kernels->gemm_planes = lq_gemm_planes_avx512;
         kernels->planes_lanes = 16;
+        kernels->add_floats = lq_add_floats_avx512;
+        kernels->gemm_bytes = lq_gemm_bytes_avx512;
+        kernels->bytes_lanes = 16;
+        kernels->bytes_bound = 255 * 127;
         kernels->plane_pairs = 6;
         best = LQ_CPU_AVX512;
     }

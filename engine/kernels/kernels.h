@@ -33,6 +33,16 @@ struct lq_levels {
 };
 typedef void lq_gemm_levels(const struct lq_levels *levels);
 
+/* The same product of levels that fit bytes: 0..255 of activations, -127..127 of weights. */
+struct lq_bytes {
+    int m, n, k;
+    const uint8_t *a; /* [m][k] */
+    const int8_t *w;  /* [panels][(k + 3) / 4][lanes][4] */
+    int32_t *sums;
+    size_t stride;
+};
+typedef void lq_gemm_bytes(const struct lq_bytes *bytes);
+
 /* The same product from bit planes:
  *   sum_ij n_i m_j (2 pop(w_i & a_j) - pop(a_j))
  * with n_i the column's weight basis (bits mean -1, +1) and m_j the activation basis (0, 1). */
@@ -52,16 +62,21 @@ typedef void lq_gemm_planes(const struct lq_planes *planes);
 /* What a quantizer makes of values: the thresholds that a value passes are counted, and the count
  * picks what is stored. */
 #define LQ_MAX_ENTRIES 256
+enum lq_code_form {
+    LQ_CODE_PLANES, /* codes: planes [word][bits] */
+    LQ_CODE_LEVELS, /* levels: int16_t */
+    LQ_CODE_BYTES   /* levels 0..255: uint8_t */
+};
 struct lq_encode {
     int channels, bits;
-    bool planes;                      /* stored: codes as planes [word][bits]; else levels */
+    enum lq_code_form form;
     int32_t entries[LQ_MAX_ENTRIES];  /* [2^bits], by count: the code, or the level */
     float thresholds[LQ_MAX_ENTRIES]; /* [2^bits - 1] ascending, of floats: those < value count */
     const int32_t *sum_thresholds;    /* [2^bits - 1][stride] ascending, of sums, by channel: */
     const int32_t *signs;             /* [stride], 1 or -1: those <= sign * sum count */
     size_t stride;                    /* channels rounded up to LQ_MAX_LANES */
 };
-/* [pixels][channels] to planes of whole words or to int16_t. */
+/* [pixels][channels] to pixels of lq_encode_pixel_bytes() each. */
 typedef void lq_encode_sums(const struct lq_encode *encode, const int32_t *sums, int pixels,
                             void *ret_codes);
 typedef void lq_encode_floats(const struct lq_encode *encode, const float *values, int pixels,
@@ -76,12 +91,20 @@ struct lq_scaling {
 typedef void lq_scale_sums(const struct lq_scaling *scaling, const int32_t *sums, int pixels,
                            float *ret_values);
 
+/* ret[i] = clamp(a[i] + b[i], min, max); ret may be a or b. */
+typedef void lq_add_floats(const float *a, const float *b, size_t count, float min, float max,
+                           float *ret);
+
 struct lq_kernels {
     lq_encode_sums *encode_sums;
     lq_encode_floats *encode_floats;
     lq_scale_sums *scale_sums;
+    lq_add_floats *add_floats;
     lq_gemm_levels *gemm_levels;
     int levels_lanes;
+    lq_gemm_bytes *gemm_bytes;
+    int bytes_lanes;
+    int bytes_bound; /* largest level of an activation times that of a weight */
     lq_gemm_planes *gemm_planes;
     int planes_lanes;
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
@@ -92,10 +115,21 @@ struct lq_kernels {
 int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers);
 
 lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
+lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512;
+lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;
 lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
 lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
+
+static inline size_t lq_encode_pixel_bytes(const struct lq_encode *e)
+{
+    size_t channels = (size_t)e->channels;
+
+    if (e->form == LQ_CODE_PLANES)
+        return (channels + 31) / 32 * (size_t)e->bits * sizeof(uint32_t);
+    return channels * (e->form == LQ_CODE_BYTES ? sizeof(uint8_t) : sizeof(int16_t));
+}
 
 /* Panels of `lanes` columns that n columns fill. */
 static inline int lq_panels(int n, int lanes)

@@ -18,12 +18,12 @@
 struct state {
     struct lq_conv_geometry geometry;
     struct lq_pixel_layout layout; /* of the input; its offset is that of group 0 */
-    bool planes;
-    int words;                   /* of one plane of an unrolled row */
-    size_t row_bytes;            /* of an unrolled row */
-    struct lq_paneling paneling; /* of the weights: ops/weights.h */
-    const int16_t *levels;       /* weights where the input is in levels, */
-    const uint32_t *packed;      /* where it is in planes, with their basis */
+    enum lq_store store;           /* of the input: levels, bytes or planes */
+    int words;                     /* of one plane of an unrolled row */
+    size_t row_bytes;              /* of an unrolled row */
+    struct lq_paneling paneling;   /* of the weights: ops/weights.h */
+    const void *levels;            /* weights where the input is in levels or bytes, */
+    const uint32_t *packed;        /* where it is in planes, with their basis */
     const int32_t *w_basis;
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
@@ -42,13 +42,20 @@ static void multiply(const struct state *s, int group, int pixels, const void *r
     const struct lq_conv_geometry *g = &s->geometry;
     /* columns in the panels of the groups before */
     size_t before = lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group;
-    size_t stride = (size_t)g->out.channels;
+    size_t before_levels, stride = (size_t)g->out.channels;
 
     sums += (size_t)group * (size_t)g->group_out;
-    if (!s->planes) {
-        s->kernels.gemm_levels(&(struct lq_levels){
-            pixels, g->group_out, g->length, rows,
-            s->levels + before * (((size_t)g->length + 1) / 2 * 2), sums, stride});
+    before_levels = before * lq_paneling_length(&s->paneling, g->length);
+    if (s->store == LQ_STORE_LEVELS) {
+        s->kernels.gemm_levels(&(struct lq_levels){pixels, g->group_out, g->length, rows,
+                                                   (const int16_t *)s->levels + before_levels, sums,
+                                                   stride});
+        return;
+    }
+    if (s->store == LQ_STORE_BYTES) {
+        s->kernels.gemm_bytes(&(struct lq_bytes){pixels, g->group_out, g->length, rows,
+                                                 (const int8_t *)s->levels + before_levels, sums,
+                                                 stride});
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
@@ -121,15 +128,19 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
                         struct lq_error *error)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    int lanes = s->planes ? s->kernels.planes_lanes : s->kernels.levels_lanes;
+    const struct lq_kernels *kernels = &s->kernels;
+    size_t size = s->store == LQ_STORE_BYTES ? sizeof(int8_t) : sizeof(int16_t), count;
+    void *levels;
 
-    s->paneling = (struct lq_paneling){g->groups, g->group_out, lanes};
-    if (s->planes)
+    s->paneling = (struct lq_paneling){.groups = g->groups, .columns = g->group_out};
+    s->paneling.lanes = s->store == LQ_STORE_PLANES  ? kernels->planes_lanes
+                        : s->store == LQ_STORE_BYTES ? kernels->bytes_lanes
+                                                     : kernels->levels_lanes;
+    s->paneling.depth = s->store == LQ_STORE_BYTES ? 4 : 2;
+    if (s->store == LQ_STORE_PLANES)
         return init_planes(s, arena, spec, error);
-    int16_t *levels =
-        lq_arena_alloc(arena, lq_paneling_columns(&s->paneling) * (((size_t)g->length + 1) / 2 * 2),
-                       sizeof(*levels));
-
+    count = lq_paneling_columns(&s->paneling) * lq_paneling_length(&s->paneling, g->length);
+    levels = lq_arena_alloc(arena, count, size);
     s->levels = levels;
     if (!levels)
         return lq_fail_memory(error);
@@ -140,7 +151,7 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
 {
     const struct lq_conv_geometry *g = &s->geometry;
 
-    if (s->planes) {
+    if (s->store == LQ_STORE_PLANES) {
         size_t word_bytes = (size_t)s->a_bits * sizeof(uint32_t);
 
         s->words = g->taps * lq_plane_words(g->group_in);
@@ -148,9 +159,10 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
             .pixel_bytes = (size_t)lq_plane_words(g->in.channels) * word_bytes,
             .part_bytes = (size_t)lq_plane_words(g->group_in) * word_bytes};
     } else {
-        s->layout =
-            (struct lq_pixel_layout){.pixel_bytes = (size_t)g->in.channels * sizeof(int16_t),
-                                     .part_bytes = (size_t)g->group_in * sizeof(int16_t)};
+        size_t size = s->store == LQ_STORE_BYTES ? sizeof(uint8_t) : sizeof(int16_t);
+
+        s->layout = (struct lq_pixel_layout){.pixel_bytes = (size_t)g->in.channels * size,
+                                             .part_bytes = (size_t)g->group_in * size};
     }
     s->row_bytes = (size_t)g->taps * s->layout.part_bytes;
     for (int bit = 0; bit < s->a_bits; bit++)
@@ -190,7 +202,7 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
     if (!s)
         return lq_fail_memory(error);
     lq_conv_geometry_init(&s->geometry, spec);
-    s->planes = spec->inputs[0].store == LQ_STORE_PLANES;
+    s->store = spec->inputs[0].store;
     s->a_bits = spec->input_basis->bits;
     s->w_bits = spec->attributes->bits;
     s->kernels = *spec->kernels;

@@ -2,12 +2,15 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <math.h>
+
 #include "base/status.h"
 #include "ops/step.h"
 
 struct state {
     const float *scale, *shift; /* [channels], or NULL: only clamped */
     float min, max;
+    lq_add_floats *add_floats;
 };
 
 static inline float clamp(float y, float min, float max)
@@ -26,7 +29,8 @@ static int prepare(struct lq_arena *arena, const struct lq_step_spec *spec, lq_s
 
     if (!state || !scale || !shift)
         return lq_fail_memory(error);
-    *state = (struct state){.min = spec->min, .max = spec->max};
+    *state =
+        (struct state){.min = spec->min, .max = spec->max, .add_floats = spec->kernels->add_floats};
     if (spec->scale) {
         for (size_t c = 0; c < channels; c++) {
             scale[c] = (float)spec->scale[c];
@@ -64,19 +68,19 @@ int lq_affine_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
     return prepare(arena, spec, affine_run, ret_step, error);
 }
 
-/* Inputs are added from left to right. */
+/* Inputs are added from left to right; only the last sum is clamped. */
 static void add_run(const struct lq_step *step, const struct lq_run *run)
 {
     const struct state *state = step->state;
-    int64_t elements = lq_shape_elements(&step->output.shape);
-    float *output = run->output;
+    size_t elements = (size_t)lq_shape_elements(&step->output.shape);
+    const float *sum = run->inputs[0];
 
-    for (int64_t i = 0; i < elements; i++) {
-        float sum = ((const float *)run->inputs[0])[i];
+    for (int input = 1; input < step->input_count; input++) {
+        bool last = input == step->input_count - 1;
 
-        for (int input = 1; input < step->input_count; input++)
-            sum += ((const float *)run->inputs[input])[i];
-        output[i] = clamp(sum, state->min, state->max);
+        state->add_floats(sum, run->inputs[input], elements, last ? state->min : -INFINITY,
+                          last ? state->max : INFINITY, run->output);
+        sum = run->output;
     }
 }
 

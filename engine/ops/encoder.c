@@ -11,18 +11,21 @@ void lq_encoder_init(struct lq_encoder *encoder, const struct lq_kernels *kernel
 {
     int channels = lq_shape_map(&output->shape).channels;
     struct lq_buffer pixel = {{1, {channels}}, output->store, output->bits};
-    bool planes = output->store == LQ_STORE_PLANES;
+    enum lq_code_form form = output->store == LQ_STORE_PLANES  ? LQ_CODE_PLANES
+                             : output->store == LQ_STORE_BYTES ? LQ_CODE_BYTES
+                                                               : LQ_CODE_LEVELS;
 
-    *encoder = (struct lq_encoder){.store = output->store,
-                                   .channels = channels,
-                                   .pixel_bytes = lq_buffer_bytes(&pixel),
-                                   .encode = {channels, basis->bits, planes},
-                                   .kernels = *kernels};
+    *encoder =
+        (struct lq_encoder){.store = output->store,
+                            .channels = channels,
+                            .pixel_bytes = lq_buffer_bytes(&pixel),
+                            .encode = {.channels = channels, .bits = basis->bits, .form = form},
+                            .kernels = *kernels};
     lq_quantizer_init_snapped(&encoder->quantizer, basis);
     for (int level = 0; level < 1 << basis->bits; level++) {
         uint8_t code = encoder->quantizer.codes[level];
 
-        encoder->encode.entries[level] = planes ? code : lq_code_level(basis, code);
+        encoder->encode.entries[level] = form == LQ_CODE_PLANES ? code : lq_code_level(basis, code);
     }
     memcpy(encoder->encode.thresholds, encoder->quantizer.thresholds,
            (((size_t)1 << basis->bits) - 1) * sizeof(float));

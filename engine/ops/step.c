@@ -22,6 +22,8 @@ size_t lq_buffer_bytes(const struct lq_buffer *buffer)
     switch (buffer->store) {
     case LQ_STORE_LEVELS:
         return pixels * (size_t)map.channels * sizeof(int16_t);
+    case LQ_STORE_BYTES:
+        return pixels * (size_t)map.channels;
     case LQ_STORE_PLANES:
         return pixels * lq_pixel_words(map.channels, buffer->bits) * sizeof(uint32_t);
     case LQ_STORE_F32:

@@ -22,6 +22,7 @@
 enum lq_store {
     LQ_STORE_F32,    /* float [channels] */
     LQ_STORE_LEVELS, /* int16_t [channels]: integer levels of a snapped activation basis */
+    LQ_STORE_BYTES,  /* uint8_t [channels]: integer levels that are all 0..255 */
     LQ_STORE_PLANES  /* uint32_t [bits][words]: tensor/bitplanes.h */
 };
 

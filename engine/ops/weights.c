@@ -78,27 +78,43 @@ static uint8_t *unpack_codes(const struct lq_step_spec *spec, int rows, int leng
     return codes;
 }
 
+size_t lq_paneling_length(const struct lq_paneling *paneling, int length)
+{
+    size_t depth = (size_t)paneling->depth;
+
+    return ((size_t)length + depth - 1) / depth * depth;
+}
+
 int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
-                      int length, int16_t *ret_levels, struct lq_error *error)
+                      int length, void *ret_levels, struct lq_error *error)
 {
     int bits = spec->attributes->bits, rows = paneling->groups * paneling->columns;
     const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
-    size_t lanes = (size_t)paneling->lanes, panel_size = ((size_t)length + 1) / 2 * 2 * lanes;
+    size_t lanes = (size_t)paneling->lanes, depth = (size_t)paneling->depth;
+    size_t panel_size = lq_paneling_length(paneling, length) * lanes;
     uint8_t *codes = unpack_codes(spec, rows, length);
+    int16_t *words = ret_levels;
+    int8_t *bytes = ret_levels;
 
     if (!codes)
         return lq_fail_memory(error);
     for (int row = 0; row < rows; row++) {
         const uint8_t *from = codes + (size_t)row * (size_t)length;
         struct place place = place_of(paneling, row);
-        int16_t *to = ret_levels + place.panel * panel_size + 2 * place.lane;
-        int16_t levels[LQ_MAX_LEVELS];
+        size_t start = place.panel * panel_size + depth * place.lane;
+        int levels[LQ_MAX_LEVELS];
 
         for (unsigned code = 0; code < 1u << bits; code++)
-            levels[code] = (int16_t)lq_code_level_raw(LQ_CODE_SIGNED, bits,
-                                                      basis + (size_t)row * (size_t)bits, code);
-        for (size_t k = 0; k < (size_t)length; k++)
-            to[k / 2 * 2 * lanes + k % 2] = levels[from[k]];
+            levels[code] =
+                lq_code_level_raw(LQ_CODE_SIGNED, bits, basis + (size_t)row * (size_t)bits, code);
+        for (size_t k = 0; k < (size_t)length; k++) {
+            size_t at = start + k / depth * depth * lanes + k % depth;
+
+            if (depth == 2)
+                words[at] = (int16_t)levels[from[k]];
+            else
+                bytes[at] = (int8_t)levels[from[k]];
+        }
     }
     free(codes);
     return LQ_OK;

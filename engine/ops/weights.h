@@ -16,14 +16,17 @@ void lq_weights_decode(const struct lq_step_spec *spec, int rows, int length, fl
 struct lq_paneling {
     int groups, columns; /* of one group */
     int lanes;
+    int depth; /* of levels: how many along k lie together in a lane, 2 of int16_t or 4 of int8_t */
 };
 /* Columns of all panels, filled up. */
 size_t lq_paneling_columns(const struct lq_paneling *paneling);
+/* Length of a column of levels, filled up. */
+size_t lq_paneling_length(const struct lq_paneling *paneling, int length);
 
-/* Of quantized weights: integer levels, [panels][(length + 1) / 2][lanes][2]. Errors:
- * LQ_ERR_MEMORY. */
+/* Of quantized weights: integer levels, [panels][length / depth, rounded up][lanes][depth], int16_t
+ * or int8_t as depth says. Errors: LQ_ERR_MEMORY. */
 int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
-                      int length, int16_t *ret_levels, struct lq_error *error) LQ_MUST_CHECK;
+                      int length, void *ret_levels, struct lq_error *error) LQ_MUST_CHECK;
 
 /* Of quantized weights: planes, [panels][taps * words of channels][bits][lanes]. Errors:
  * LQ_ERR_MEMORY. */

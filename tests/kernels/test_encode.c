@@ -25,13 +25,13 @@ static int compare_ints(const void *a, const void *b)
 }
 
 /* Thresholds repeat now and then, and lie at and beyond the bound. */
-static void make_encode(int bits, bool planes, int channels)
+static void make_encode(int bits, enum lq_code_form form, int channels)
 {
     int count = (1 << bits) - 1;
 
     encode = (struct lq_encode){.channels = channels,
                                 .bits = bits,
-                                .planes = planes,
+                                .form = form,
                                 .sum_thresholds = sum_thresholds,
                                 .signs = signs,
                                 .stride = STRIDE};
@@ -48,16 +48,20 @@ static void make_encode(int bits, bool planes, int channels)
     for (int i = 0; i < count; i++)
         encode.thresholds[i] = (float)(i - count / 2) / 4;
     for (int i = 0; i <= count; i++)
-        encode.entries[i] = planes ? rand() & count : rand() % 65536 - 32768;
+        encode.entries[i] = form == LQ_CODE_PLANES  ? rand() & count
+                            : form == LQ_CODE_BYTES ? rand() % 256
+                                                    : rand() % 65536 - 32768;
 }
 
 /* What the C reference leaves is what the tier leaves, byte by byte. */
 static void expect_same(const struct guarded *a, const struct guarded *b, size_t bytes,
                         const char *what, int tier)
 {
+    static const char *const forms[] = {"planes", "levels", "bytes"};
+
     ck_assert_msg(memcmp(a->bytes, b->bytes, bytes) == 0, "%s %s: %d bits, %d channels, %s", what,
                   lq_cpu_tier_name((enum lq_cpu_tier)tier), encode.bits, encode.channels,
-                  encode.planes ? "planes" : "levels");
+                  forms[encode.form]);
 }
 
 static float some_float(void)
@@ -70,8 +74,7 @@ static float some_float(void)
 static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
 {
     size_t numbers = (size_t)pixels * (size_t)encode.channels;
-    size_t pixel = encode.planes ? ((size_t)encode.channels + 31) / 32 * (size_t)encode.bits * 4
-                                 : (size_t)encode.channels * 2;
+    size_t pixel = lq_encode_pixel_bytes(&encode);
     struct guarded sums = guard(numbers * 4), values = guard(numbers * 4);
     struct guarded expected = guard((size_t)pixels * pixel), got = guard((size_t)pixels * pixel);
 
@@ -96,7 +99,7 @@ static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
 START_TEST(tiers_encode_alike)
 {
     for (int trial = 0; trial < 60; trial++) {
-        make_encode(_i, trial % 2, rand() % MAX_CHANNELS + 1);
+        make_encode(_i, (enum lq_code_form)(trial % 3), rand() % MAX_CHANNELS + 1);
         for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
             struct lq_kernels kernels;
 
@@ -115,7 +118,7 @@ START_TEST(the_definition)
         float values[MAX_CHANNELS];
         int16_t got[MAX_CHANNELS], of_floats[MAX_CHANNELS];
 
-        make_encode(_i, false, MAX_CHANNELS);
+        make_encode(_i, LQ_CODE_LEVELS, MAX_CHANNELS);
         for (int c = 0; c < MAX_CHANNELS; c++) {
             sums[c] = rand() % (2 * BOUND + 1) - BOUND;
             values[c] = some_float();

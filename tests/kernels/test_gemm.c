@@ -79,7 +79,7 @@ static void expect_sums(const struct problem *p, const int32_t *sums, int stride
         }
 }
 
-static void run_planes(const struct problem *p, const struct lq_kernels *kernels, const char *tier)
+static void run_planes(struct problem *p, const struct lq_kernels *kernels, const char *tier)
 {
     int lanes = kernels->planes_lanes, stride = p->n + rand() % 3;
     size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes, words = (size_t)p->words;
@@ -149,27 +149,56 @@ static void run_levels(struct problem *p, const struct lq_kernels *kernels, cons
     unguard(&sums);
 }
 
-/* Both products of every tier that this CPU has, for one number of activation bits. */
+/* Levels of 0..63 and of -127..127 in bytes, or of all 255 where the tier takes them. */
+static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const char *tier)
+{
+    int lanes = kernels->bytes_lanes, stride = p->n + rand() % 3;
+    int largest = kernels->bytes_bound / 127 < 255 ? kernels->bytes_bound / 127 : 255;
+    size_t k_count = (size_t)p->words * 32 - (size_t)(rand() % 32), fours = (k_count + 3) / 4;
+    size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes;
+    struct guarded a = guard((size_t)p->m * k_count), w = guard(columns * fours * 4);
+    size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
+    struct guarded sums = guard(room);
+
+    memset(sums.bytes, 0x5a, room);
+    memset(p->expected, 0, sizeof(p->expected));
+    for (size_t i = 0; i < (size_t)p->m * k_count; i++)
+        a.bytes[i] = (uint8_t)(rand() % 4 ? rand() % (largest + 1) : largest);
+    for (size_t col = 0; col < (size_t)p->n; col++)
+        for (size_t k = 0; k < k_count; k++) {
+            int level = rand() % 4 ? rand() % 255 - 127 : 127 - rand() % 2 * 254;
+            size_t panel = col / (size_t)lanes, lane = col % (size_t)lanes;
+
+            w.bytes[((panel * fours + k / 4) * (size_t)lanes + lane) * 4 + k % 4] = (uint8_t)level;
+            for (int row = 0; row < p->m; row++)
+                p->expected[row][col] += level * a.bytes[(size_t)row * k_count + k];
+        }
+    kernels->gemm_bytes(&(struct lq_bytes){p->m, p->n, (int)k_count, a.bytes,
+                                           (const int8_t *)w.bytes, (int32_t *)(void *)sums.bytes,
+                                           (size_t)stride});
+    expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
+    unguard(&a);
+    unguard(&w);
+    unguard(&sums);
+}
+
+/* All products of every tier that this CPU has, for one number of activation bits. */
 START_TEST(tiers_agree)
 {
+    static void (*const runs[])(struct problem *, const struct lq_kernels *,
+                                const char *) = {run_planes, run_levels, run_bytes};
     static struct problem problem;
 
     for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
         for (int fill = 0; fill < 5; fill++) {
             make_problem(&problem, _i, w_bits, fill > 2 ? 0 : fill);
-            for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+            for (int i = 0; i < 3 * LQ_CPU_TIER_COUNT; i++) {
+                int tier = i % LQ_CPU_TIER_COUNT;
                 struct lq_kernels kernels;
 
-                if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
-                    continue;
-                run_planes(&problem, &kernels, lq_cpu_tier_name((enum lq_cpu_tier)tier));
-            }
-            for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
-                struct lq_kernels kernels;
-
-                if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
-                    continue;
-                run_levels(&problem, &kernels, lq_cpu_tier_name((enum lq_cpu_tier)tier));
+                if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) == tier)
+                    runs[i / LQ_CPU_TIER_COUNT](&problem, &kernels,
+                                                lq_cpu_tier_name((enum lq_cpu_tier)tier));
             }
         }
 }

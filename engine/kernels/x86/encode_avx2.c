@@ -71,12 +71,15 @@ static inline void store(const struct lq_encode *e, int channel, int left, __m25
 {
     __m256i entries = _mm256_i32gather_epi32(e->entries, count, 4);
 
-    if (!e->planes) {
+    if (e->form != LQ_CODE_PLANES) {
         __m128i levels =
             _mm_packs_epi32(_mm256_castsi256_si128(entries), _mm256_extracti128_si256(entries, 1));
+        size_t size = e->form == LQ_CODE_BYTES ? sizeof(uint8_t) : sizeof(int16_t);
 
-        memcpy(pixel + (size_t)channel * sizeof(int16_t), &levels,
-               (size_t)(left < LANES ? left : LANES) * sizeof(int16_t));
+        if (e->form == LQ_CODE_BYTES)
+            levels = _mm_packus_epi16(levels, levels);
+        memcpy(pixel + (size_t)channel * size, &levels,
+               (size_t)(left < LANES ? left : LANES) * size);
         return;
     }
     uint8_t *words = pixel + (size_t)(channel / 32 * e->bits) * sizeof(uint32_t);
@@ -91,18 +94,10 @@ static inline void store(const struct lq_encode *e, int channel, int left, __m25
     }
 }
 
-static size_t pixel_bytes(const struct lq_encode *e)
-{
-    size_t words = ((size_t)e->channels + 31) / 32;
-
-    return e->planes ? words * (size_t)e->bits * sizeof(uint32_t)
-                     : (size_t)e->channels * sizeof(int16_t);
-}
-
 void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pixels,
                          void *ret_codes)
 {
-    size_t bytes = pixel_bytes(e);
+    size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
@@ -117,7 +112,7 @@ void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pix
 void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int pixels,
                            void *ret_codes)
 {
-    size_t bytes = pixel_bytes(e);
+    size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
@@ -145,4 +140,17 @@ void lq_scale_sums_avx2(const struct lq_scaling *s, const int32_t *sums, int pix
             y = _mm256_min_ps(max, _mm256_max_ps(min, y));
             _mm256_maskstore_ps(ret_values + c, mask, y);
         }
+}
+
+void lq_add_floats_avx2(const float *a, const float *b, size_t count, float min, float max,
+                        float *ret)
+{
+    __m256 low = _mm256_set1_ps(min), high = _mm256_set1_ps(max);
+
+    for (size_t i = 0; i < count; i += LANES) {
+        __m256i mask = lane_mask(count - i < LANES ? (int)(count - i) : LANES);
+        __m256 y = _mm256_add_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask));
+
+        _mm256_maskstore_ps(ret + i, mask, _mm256_min_ps(high, _mm256_max_ps(low, y)));
+    }
 }

@@ -73,7 +73,11 @@ static inline __m512i pick(const struct lq_encode *e, __m512i count)
 static inline void store(const struct lq_encode *e, int channel, __m512i entries, __mmask16 mask,
                          uint8_t *pixel)
 {
-    if (!e->planes) {
+    if (e->form == LQ_CODE_BYTES) {
+        _mm512_mask_cvtepi32_storeu_epi8(pixel + channel, mask, entries);
+        return;
+    }
+    if (e->form == LQ_CODE_LEVELS) {
         _mm256_mask_storeu_epi16(pixel + (size_t)channel * sizeof(int16_t), mask,
                                  _mm512_cvtepi32_epi16(entries));
         return;
@@ -90,18 +94,10 @@ static inline void store(const struct lq_encode *e, int channel, __m512i entries
     }
 }
 
-static size_t pixel_bytes(const struct lq_encode *e)
-{
-    size_t words = ((size_t)e->channels + 31) / 32;
-
-    return e->planes ? words * (size_t)e->bits * sizeof(uint32_t)
-                     : (size_t)e->channels * sizeof(int16_t);
-}
-
 void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int pixels,
                            void *ret_codes)
 {
-    size_t bytes = pixel_bytes(e);
+    size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
@@ -116,7 +112,7 @@ void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int p
 void lq_encode_floats_avx512(const struct lq_encode *e, const float *values, int pixels,
                              void *ret_codes)
 {
-    size_t bytes = pixel_bytes(e);
+    size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
@@ -144,4 +140,18 @@ void lq_scale_sums_avx512(const struct lq_scaling *s, const int32_t *sums, int p
             y = _mm512_min_ps(max, _mm512_max_ps(min, y));
             _mm512_mask_storeu_ps(ret_values + c, mask, y);
         }
+}
+
+void lq_add_floats_avx512(const float *a, const float *b, size_t count, float min, float max,
+                          float *ret)
+{
+    __m512 low = _mm512_set1_ps(min), high = _mm512_set1_ps(max);
+
+    for (size_t i = 0; i < count; i += LANES) {
+        __mmask16 mask = lanes_left(count - i < LANES ? (int)(count - i) : LANES);
+        __m512 y =
+            _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i));
+
+        _mm512_mask_storeu_ps(ret + i, mask, _mm512_min_ps(high, _mm512_max_ps(low, y)));
+    }
 }

@@ -1,0 +1,24 @@
+/* gemm_bytes_c.c - matrix product of levels in bytes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels/kernels.h"
+
+static int32_t dot(int k, const uint8_t *restrict a, const int8_t *restrict w)
+{
+    int32_t sum = 0;
+
+    for (int i = 0; i < k; i++)
+        sum += a[i] * w[i];
+    return sum;
+}
+
+void lq_gemm_bytes_c(const struct lq_bytes *p)
+{
+    size_t panel = ((size_t)p->k + 3) / 4 * 4;
+
+    for (int row = 0; row < p->m; row++)
+        for (int col = 0; col < p->n; col++)
+            p->sums[(size_t)row * p->stride + (size_t)col] =
+                dot(p->k, p->a + (size_t)row * (size_t)p->k, p->w + (size_t)col * panel);
+}

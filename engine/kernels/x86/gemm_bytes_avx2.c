@@ -1,0 +1,72 @@
+/* gemm_bytes_avx2.c - matrix product of levels in bytes: 8 columns a vector, VPMADDUBSW.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Two products are added in 16 bits, where the caller's bound keeps them.
+ */
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { LANES = 8, ROWS = 6 };
+
+/* Four levels in every lane; behind `count` of them zeros. */
+static inline __m256i broadcast(const uint8_t *a, int count)
+{
+    int32_t four = 0;
+
+    memcpy(&four, a, (size_t)count);
+    return _mm256_set1_epi32(four);
+}
+
+static inline __m256i add_products(__m256i sum, __m256i levels, __m256i weights)
+{
+    __m256i pairs = _mm256_maddubs_epi16(levels, weights);
+
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+static inline __attribute__((always_inline)) void tile(const struct lq_bytes *p, int rows,
+                                                       const uint8_t *a, const int8_t *w,
+                                                       __m256i mask, int32_t *out)
+{
+    __m256i sums[ROWS];
+    int k = 0;
+
+    for (int r = 0; r < rows; r++)
+        sums[r] = _mm256_setzero_si256();
+    for (; k + 4 <= p->k; k += 4, w += 4 * LANES) {
+        __m256i weights = _mm256_loadu_si256((const void *)w);
+
+        for (int r = 0; r < rows; r++)
+            sums[r] = add_products(sums[r], broadcast(a + r * p->k + k, 4), weights);
+    }
+    if (k < p->k) {
+        __m256i weights = _mm256_loadu_si256((const void *)w);
+
+        for (int r = 0; r < rows; r++)
+            sums[r] = add_products(sums[r], broadcast(a + r * p->k + k, p->k - k), weights);
+    }
+    for (int r = 0; r < rows; r++)
+        _mm256_maskstore_epi32(out + (size_t)r * p->stride, mask, sums[r]);
+}
+
+void lq_gemm_bytes_avx2(const struct lq_bytes *p)
+{
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    size_t panel = ((size_t)p->k + 3) / 4 * 4 * LANES;
+
+    for (int col = 0; col < p->n; col += LANES) {
+        const int8_t *w = p->w + (size_t)(col / LANES) * panel;
+        __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(p->n - col), lanes);
+        int row = 0;
+
+        for (; row + ROWS <= p->m; row += ROWS)
+            tile(p, ROWS, p->a + (size_t)row * (size_t)p->k, w, mask,
+                 p->sums + (size_t)row * p->stride + col);
+        for (; row < p->m; row++)
+            tile(p, 1, p->a + (size_t)row * (size_t)p->k, w, mask,
+                 p->sums + (size_t)row * p->stride + col);
+    }
+}
