@@ -50,7 +50,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->gemm_bytes = lq_gemm_bytes_avx512;
         kernels->bytes_lanes = 16;
         kernels->bytes_bound = 255 * 127;
-        kernels->plane_pairs = 6;
+        kernels->plane_pairs = 3;
         best = LQ_CPU_AVX512;
     }
 #else

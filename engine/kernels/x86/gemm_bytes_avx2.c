@@ -36,17 +36,19 @@ static inline __attribute__((always_inline)) void tile(const struct lq_bytes *p,
 
     for (int r = 0; r < rows; r++)
         sums[r] = _mm256_setzero_si256();
-    for (; k + 4 <= p->k; k += 4, w += 4 * LANES) {
+    for (; k + 4 <= p->k; k += 4, w += (size_t)4 * LANES) {
         __m256i weights = _mm256_loadu_si256((const void *)w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = add_products(sums[r], broadcast(a + r * p->k + k, 4), weights);
+            sums[r] =
+                add_products(sums[r], broadcast(a + (size_t)r * (size_t)p->k + k, 4), weights);
     }
     if (k < p->k) {
         __m256i weights = _mm256_loadu_si256((const void *)w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = add_products(sums[r], broadcast(a + r * p->k + k, p->k - k), weights);
+            sums[r] = add_products(sums[r], broadcast(a + (size_t)r * (size_t)p->k + k, p->k - k),
+                                   weights);
     }
     for (int r = 0; r < rows; r++)
         _mm256_maskstore_epi32(out + (size_t)r * p->stride, mask, sums[r]);

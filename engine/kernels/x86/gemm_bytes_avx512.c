@@ -27,17 +27,19 @@ static inline __attribute__((always_inline)) void tile(const struct lq_bytes *p,
 
     for (int r = 0; r < rows; r++)
         sums[r] = _mm512_setzero_si512();
-    for (; k + 4 <= p->k; k += 4, w += 4 * LANES) {
+    for (; k + 4 <= p->k; k += 4, w += (size_t)4 * LANES) {
         __m512i weights = _mm512_loadu_si512(w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = _mm512_dpbusd_epi32(sums[r], broadcast(a + r * p->k + k, 4), weights);
+            sums[r] = _mm512_dpbusd_epi32(sums[r], broadcast(a + (size_t)r * (size_t)p->k + k, 4),
+                                          weights);
     }
     if (k < p->k) {
         __m512i weights = _mm512_loadu_si512(w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = _mm512_dpbusd_epi32(sums[r], broadcast(a + r * p->k + k, p->k - k), weights);
+            sums[r] = _mm512_dpbusd_epi32(
+                sums[r], broadcast(a + (size_t)r * (size_t)p->k + k, p->k - k), weights);
     }
     for (int r = 0; r < rows; r++)
         _mm512_mask_storeu_epi32(out + (size_t)r * p->stride, mask, sums[r]);

@@ -27,19 +27,21 @@ static inline __attribute__((always_inline)) void tile(const struct lq_levels *p
 
     for (int r = 0; r < rows; r++)
         sums[r] = _mm256_setzero_si256();
-    for (; k + 2 <= p->k; k += 2, w += 2 * LANES) {
+    for (; k + 2 <= p->k; k += 2, w += (size_t)2 * LANES) {
         __m256i weights = _mm256_loadu_si256((const void *)w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = _mm256_add_epi32(sums[r],
-                                       _mm256_madd_epi16(weights, broadcast(a + r * p->k + k, 2)));
+            sums[r] = _mm256_add_epi32(
+                sums[r],
+                _mm256_madd_epi16(weights, broadcast(a + (size_t)r * (size_t)p->k + k, 2)));
     }
     if (k < p->k) {
         __m256i weights = _mm256_loadu_si256((const void *)w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = _mm256_add_epi32(sums[r],
-                                       _mm256_madd_epi16(weights, broadcast(a + r * p->k + k, 1)));
+            sums[r] = _mm256_add_epi32(
+                sums[r],
+                _mm256_madd_epi16(weights, broadcast(a + (size_t)r * (size_t)p->k + k, 1)));
     }
     for (int r = 0; r < rows; r++)
         _mm256_maskstore_epi32(out + (size_t)r * p->stride, mask, sums[r]);

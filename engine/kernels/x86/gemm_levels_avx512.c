@@ -27,17 +27,19 @@ static inline __attribute__((always_inline)) void tile(const struct lq_levels *p
 
     for (int r = 0; r < rows; r++)
         sums[r] = _mm512_setzero_si512();
-    for (; k + 2 <= p->k; k += 2, w += 2 * LANES) {
+    for (; k + 2 <= p->k; k += 2, w += (size_t)2 * LANES) {
         __m512i weights = _mm512_loadu_si512(w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = _mm512_dpwssd_epi32(sums[r], weights, broadcast(a + r * p->k + k, 2));
+            sums[r] = _mm512_dpwssd_epi32(sums[r], weights,
+                                          broadcast(a + (size_t)r * (size_t)p->k + k, 2));
     }
     if (k < p->k) {
         __m512i weights = _mm512_loadu_si512(w);
 
         for (int r = 0; r < rows; r++)
-            sums[r] = _mm512_dpwssd_epi32(sums[r], weights, broadcast(a + r * p->k + k, 1));
+            sums[r] = _mm512_dpwssd_epi32(sums[r], weights,
+                                          broadcast(a + (size_t)r * (size_t)p->k + k, 1));
     }
     for (int r = 0; r < rows; r++)
         _mm512_mask_storeu_epi32(out + (size_t)r * p->stride, mask, sums[r]);

@@ -57,7 +57,7 @@ tile(const struct lq_planes *p, int rows, int w_bits, const uint32_t *a, const u
     __m512i sums[ROWS], basis[MAX_BITS];
 
     for (int i = 0; i < w_bits; i++)
-        basis[i] = _mm512_loadu_si512(w_basis + i * LANES);
+        basis[i] = _mm512_loadu_si512(w_basis + (size_t)i * LANES);
     for (int r = 0; r < rows; r++)
         sums[r] = _mm512_setzero_si512();
     for (int j = 0; j < p->a_bits; j++) {
@@ -79,7 +79,7 @@ static int32_t count(const uint32_t *words, int n, int stride)
     int32_t sum = 0;
 
     for (int i = 0; i < n; i++)
-        sum += __builtin_popcount(words[i * stride]);
+        sum += __builtin_popcount(words[(size_t)i * (size_t)stride]);
     return sum;
 }
 
