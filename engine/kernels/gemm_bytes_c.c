@@ -15,10 +15,17 @@ static int32_t dot(int k, const uint8_t *restrict a, const int8_t *restrict w)
 
 void lq_gemm_bytes_c(const struct lq_bytes *p)
 {
-    size_t panel = ((size_t)p->k + 3) / 4 * 4;
+    const struct lq_rows *rows = &p->rows;
+    size_t panel = ((size_t)rows->runs * (size_t)rows->run + 3) / 4 * 4;
 
     for (int row = 0; row < p->m; row++)
-        for (int col = 0; col < p->n; col++)
-            p->sums[(size_t)row * p->stride + (size_t)col] =
-                dot(p->k, p->a + (size_t)row * (size_t)p->k, p->w + (size_t)col * panel);
+        for (int col = 0; col < p->n; col++) {
+            const uint8_t *a = p->a + (size_t)row * rows->step;
+            const int8_t *w = p->w + (size_t)col * panel;
+            int32_t sum = 0;
+
+            for (int run = 0; run < rows->runs; run++, a += rows->gap, w += rows->run)
+                sum += dot(rows->run, a, w);
+            p->sums[(size_t)row * p->stride + (size_t)col] = sum;
+        }
 }

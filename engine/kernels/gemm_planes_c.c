@@ -36,20 +36,19 @@ static int32_t count_and(const uint32_t *restrict a, int a_bits, const uint32_t 
     return (int32_t)sum;
 }
 
-/* One pixel against one output channel. counts[j] = pop(a_j), the same for all channels. */
-static int32_t combine(const struct lq_planes *p, const uint32_t *a, const int32_t *counts, int col)
+/* One run of a pixel against that of an output channel. */
+static int32_t combine(const struct lq_planes *p, const uint32_t *a, const uint32_t *w,
+                       const int32_t *w_basis)
 {
-    const uint32_t *w = p->w + (size_t)col * (size_t)p->w_bits * (size_t)p->words;
-    const int32_t *w_basis = p->w_basis + (size_t)col * (size_t)p->w_bits;
     int32_t sum = 0;
 
     for (int j = 0; j < p->a_bits; j++) {
-        int32_t plane_sum = 0;
+        int32_t plane_sum = 0, set = count(a + j, p->rows.run, p->a_bits);
 
         for (int i = 0; i < p->w_bits; i++) {
-            int32_t both = count_and(a + j, p->a_bits, w + i, p->w_bits, p->words);
+            int32_t both = count_and(a + j, p->a_bits, w + i, p->w_bits, p->rows.run);
 
-            plane_sum += w_basis[i] * (2 * both - counts[j]);
+            plane_sum += w_basis[i] * (2 * both - set);
         }
         sum += p->a_basis[j] * plane_sum;
     }
@@ -58,15 +57,17 @@ static int32_t combine(const struct lq_planes *p, const uint32_t *a, const int32
 
 void lq_gemm_planes_c(const struct lq_planes *p)
 {
-    size_t a_stride = (size_t)p->a_bits * (size_t)p->words;
+    size_t run_words = (size_t)p->rows.run * (size_t)p->w_bits;
 
-    for (int row = 0; row < p->m; row++) {
-        const uint32_t *a = p->a + (size_t)row * a_stride;
-        int32_t counts[8]; /* LQ_MAX_BITS */
+    for (int row = 0; row < p->m; row++)
+        for (int col = 0; col < p->n; col++) {
+            const uint32_t *a = p->a + (size_t)row * p->rows.step;
+            const uint32_t *w = p->w + (size_t)col * (size_t)p->rows.runs * run_words;
+            const int32_t *w_basis = p->w_basis + (size_t)col * (size_t)p->w_bits;
+            int32_t sum = 0;
 
-        for (int j = 0; j < p->a_bits; j++)
-            counts[j] = count(a + j, p->words, p->a_bits);
-        for (int col = 0; col < p->n; col++)
-            p->sums[(size_t)row * p->stride + (size_t)col] = combine(p, a, counts, col);
-    }
+            for (int run = 0; run < p->rows.runs; run++, a += p->rows.gap, w += run_words)
+                sum += combine(p, a, w, w_basis);
+            p->sums[(size_t)row * p->stride + (size_t)col] = sum;
+        }
 }

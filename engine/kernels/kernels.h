@@ -22,22 +22,33 @@
 
 #define LQ_MAX_LANES 16
 
-/* sums[row * stride + col] = sum_k a[row][k] * w[k][col], for m rows and n columns. The caller
- * guarantees that every partial sum fits int32_t. */
+/* Where rows of activations lie: row r starts `step` elements behind row r - 1 and is made of
+ * `runs` pieces of `run` elements, whose starts are `gap` elements apart. So the windows of a
+ * convolution are rows that overlap, and a plain matrix has one run of k elements and step k. */
+struct lq_rows {
+    int runs, run;
+    size_t step, gap;
+};
+
+/* sums[row * stride + col] = sum_k a[row][k] * w[k][col], for m rows and n columns; k = runs * run,
+ * and run is even or runs is 1. The caller guarantees that every partial sum fits int32_t. */
 struct lq_levels {
-    int m, n, k;
-    const int16_t *a; /* [m][k] */
+    int m, n;
+    struct lq_rows rows;
+    const int16_t *a;
     const int16_t *w; /* [panels][(k + 1) / 2][lanes][2]: pairs along k, the last filled with 0 */
     int32_t *sums;
     size_t stride;
 };
 typedef void lq_gemm_levels(const struct lq_levels *levels);
 
-/* The same product of levels that fit bytes: 0..255 of activations, -127..127 of weights. */
+/* The same product of levels that fit bytes: 0..255 of activations, -127..127 of weights; run is a
+ * multiple of 4 or runs is 1. */
 struct lq_bytes {
-    int m, n, k;
-    const uint8_t *a; /* [m][k] */
-    const int8_t *w;  /* [panels][(k + 3) / 4][lanes][4] */
+    int m, n;
+    struct lq_rows rows;
+    const uint8_t *a;
+    const int8_t *w; /* [panels][(k + 3) / 4][lanes][4] */
     int32_t *sums;
     size_t stride;
 };
@@ -45,13 +56,14 @@ typedef void lq_gemm_bytes(const struct lq_bytes *bytes);
 
 /* The same product from bit planes:
  *   sum_ij n_i m_j (2 pop(w_i & a_j) - pop(a_j))
- * with n_i the column's weight basis (bits mean -1, +1) and m_j the activation basis (0, 1). */
+ * with n_i the column's weight basis (bits mean -1, +1) and m_j the activation basis (0, 1). An
+ * element of a row is one word of each plane: a_bits words; step and gap count single words. */
 struct lq_planes {
     int m, n;
-    int words; /* 32-bit words of one plane of one row */
+    struct lq_rows rows;
     int a_bits, w_bits;
-    const uint32_t *a;      /* [m][words][a_bits] */
-    const uint32_t *w;      /* [panels][words][w_bits][lanes] */
+    const uint32_t *a;      /* pieces are [run][a_bits] */
+    const uint32_t *w;      /* [panels][runs * run][w_bits][lanes] */
     const int32_t *a_basis; /* [a_bits] */
     const int32_t *w_basis; /* [panels][w_bits][lanes] */
     int32_t *sums;          /* [row * stride + col] */

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * Two forms of the same sums (paper eq. 8): on integer levels, which is the definition, and on
- * packed planes. Which one it is follows from how the input is stored.
+ * packed planes. Which one it is follows from how the input is stored. The windows of a line of
+ * output pixels are read where they lie in padded input lines; only groups, dilation and odd sizes
+ * are unrolled into rows.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +17,23 @@
 #include "ops/window.h"
 #include "tensor/bitplanes.h"
 
+/* How windows become rows for the kernels. */
+enum way {
+    WAY_PIXELS, /* a pixel of the input is a row */
+    WAY_LINES,  /* windows overlap in padded lines */
+    WAY_UNROLL  /* each is copied */
+};
+
 struct state {
     struct lq_conv_geometry geometry;
     struct lq_pixel_layout layout; /* of the input; its offset is that of group 0 */
     enum lq_store store;           /* of the input: levels, bytes or planes */
-    int words;                     /* of one plane of an unrolled row */
-    size_t row_bytes;              /* of an unrolled row */
-    struct lq_paneling paneling;   /* of the weights: ops/weights.h */
-    const void *levels;            /* weights where the input is in levels or bytes, */
-    const uint32_t *packed;        /* where it is in planes, with their basis */
+    enum way way;
+    struct lq_rows rows;         /* of activations, as the kernel gets them */
+    int words;                   /* of one plane of a whole row */
+    struct lq_paneling paneling; /* of the weights: ops/weights.h */
+    const void *levels;          /* weights where the input is in levels or bytes, */
+    const uint32_t *packed;      /* where it is in planes, with their basis */
     const int32_t *w_basis;
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
@@ -37,7 +47,7 @@ struct work {
     const struct lq_run *run;
 };
 
-static void multiply(const struct state *s, int group, int pixels, const void *rows, int32_t *sums)
+static void multiply(const struct state *s, int group, int pixels, const void *a, int32_t *sums)
 {
     const struct lq_conv_geometry *g = &s->geometry;
     /* columns in the panels of the groups before */
@@ -47,13 +57,13 @@ static void multiply(const struct state *s, int group, int pixels, const void *r
     sums += (size_t)group * (size_t)g->group_out;
     before_levels = before * lq_paneling_length(&s->paneling, g->length);
     if (s->store == LQ_STORE_LEVELS) {
-        s->kernels.gemm_levels(&(struct lq_levels){pixels, g->group_out, g->length, rows,
+        s->kernels.gemm_levels(&(struct lq_levels){pixels, g->group_out, s->rows, a,
                                                    (const int16_t *)s->levels + before_levels, sums,
                                                    stride});
         return;
     }
     if (s->store == LQ_STORE_BYTES) {
-        s->kernels.gemm_bytes(&(struct lq_bytes){pixels, g->group_out, g->length, rows,
+        s->kernels.gemm_bytes(&(struct lq_bytes){pixels, g->group_out, s->rows, a,
                                                  (const int8_t *)s->levels + before_levels, sums,
                                                  stride});
         return;
@@ -61,16 +71,42 @@ static void multiply(const struct state *s, int group, int pixels, const void *r
     s->kernels.gemm_planes(&(struct lq_planes){
         .m = pixels,
         .n = g->group_out,
-        .words = s->words,
+        .rows = s->rows,
         .a_bits = s->a_bits,
         .w_bits = s->w_bits,
-        .a = rows,
+        .a = a,
         .w = s->packed + before * (size_t)s->w_bits * (size_t)s->words,
         .a_basis = s->a_basis,
         .w_basis = s->w_basis + before * (size_t)s->w_bits,
         .sums = sums,
         .stride = stride,
     });
+}
+
+/* The sums of output rows first..last-1. */
+static void run_rows(const struct state *s, const uint8_t *input, int first, int last,
+                     uint8_t *scratch, int32_t *sums)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    struct lq_pixel_layout layout = s->layout;
+    size_t width = (size_t)g->out.width, line_sums = width * (size_t)g->out.channels;
+    size_t line_bytes = (size_t)lq_padded_width(g) * layout.pixel_bytes;
+    int pixels = (last - first) * g->out.width;
+
+    if (s->way == WAY_PIXELS) {
+        multiply(s, 0, pixels, input + (size_t)first * width * layout.pixel_bytes, sums);
+    } else if (s->way == WAY_LINES) {
+        lq_pad_lines(g, layout.pixel_bytes, input, first, last, scratch);
+        for (int y = first; y < last; y++, sums += line_sums)
+            multiply(s, 0, g->out.width,
+                     scratch + (size_t)(y - first) * (size_t)g->window.stride_h * line_bytes, sums);
+    } else {
+        for (int group = 0; group < g->groups; group++) {
+            layout.offset = (size_t)group * layout.part_bytes;
+            lq_unroll(g, &layout, input, first, last, scratch);
+            multiply(s, group, pixels, scratch, sums);
+        }
+    }
 }
 
 static void run_tile(void *context, int tile, int worker)
@@ -86,13 +122,7 @@ static void run_tile(void *context, int tile, int worker)
         last = g->out.height;
     int pixels = (last - first) * g->out.width;
     size_t before = (size_t)first * (size_t)g->out.width; /* pixels of earlier tiles */
-    for (int group = 0; group < g->groups; group++) {
-        struct lq_pixel_layout layout = s->layout;
-
-        layout.offset = (size_t)group * layout.part_bytes;
-        lq_unroll(g, &layout, work->run->inputs[0], first, last, scratch);
-        multiply(s, group, pixels, scratch, sums);
-    }
+    run_rows(s, work->run->inputs[0], first, last, scratch, sums);
     if (work->run->integers)
         memcpy(work->run->integers + before * (size_t)g->out.channels, sums,
                (size_t)pixels * (size_t)g->out.channels * sizeof(*sums));
@@ -106,6 +136,12 @@ static void conv_integer_run(const struct lq_step *step, const struct lq_run *ru
     struct work work = {step, run};
 
     lq_pool_run(run->pool, state->geometry.tiling.tiles, run_tile, &work);
+}
+
+/* Elements along k that kernels take together. */
+static int depth_of(enum lq_store store)
+{
+    return store == LQ_STORE_PLANES ? 1 : store == LQ_STORE_BYTES ? 4 : 2;
 }
 
 static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
@@ -136,7 +172,7 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     s->paneling.lanes = s->store == LQ_STORE_PLANES  ? kernels->planes_lanes
                         : s->store == LQ_STORE_BYTES ? kernels->bytes_lanes
                                                      : kernels->levels_lanes;
-    s->paneling.depth = s->store == LQ_STORE_BYTES ? 4 : 2;
+    s->paneling.depth = depth_of(s->store);
     if (s->store == LQ_STORE_PLANES)
         return init_planes(s, arena, spec, error);
     count = lq_paneling_columns(&s->paneling) * lq_paneling_length(&s->paneling, g->length);
@@ -164,9 +200,51 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
         s->layout = (struct lq_pixel_layout){.pixel_bytes = (size_t)g->in.channels * size,
                                              .part_bytes = (size_t)g->group_in * size};
     }
-    s->row_bytes = (size_t)g->taps * s->layout.part_bytes;
     for (int bit = 0; bit < s->a_bits; bit++)
         s->a_basis[bit] = spec->input_basis->integers[bit];
+}
+
+/* Bytes of an element of struct lq_rows. */
+static size_t element_bytes(enum lq_store store)
+{
+    return store == LQ_STORE_PLANES  ? sizeof(uint32_t)
+           : store == LQ_STORE_BYTES ? sizeof(uint8_t)
+                                     : sizeof(int16_t);
+}
+
+static void init_rows(struct state *s)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    bool planes = s->store == LQ_STORE_PLANES;
+    size_t pixel = s->layout.pixel_bytes / element_bytes(s->store);
+    int length = planes ? s->words : g->length, run = length / g->window.kernel_h;
+
+    s->way = WAY_UNROLL;
+    s->rows = (struct lq_rows){.runs = 1, .run = length};
+    s->rows.step = (size_t)length * (planes ? (size_t)s->a_bits : 1);
+    if (g->groups == 1 && g->pointwise) {
+        s->way = WAY_PIXELS;
+    } else if (lq_windows_overlap(g) && run % depth_of(s->store) == 0) {
+        s->way = WAY_LINES;
+        s->rows = (struct lq_rows){.runs = g->window.kernel_h,
+                                   .run = run,
+                                   .step = (size_t)g->window.stride_w * pixel,
+                                   .gap = (size_t)lq_padded_width(g) * pixel};
+    }
+}
+
+/* Of the rows or lines that one tile is computed from. */
+static size_t rows_bytes(const struct state *s)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    size_t tile_pixels = (size_t)g->tiling.rows * (size_t)g->out.width;
+
+    if (s->way == WAY_PIXELS)
+        return 0;
+    if (s->way == WAY_UNROLL)
+        return tile_pixels * s->rows.step * element_bytes(s->store);
+    return (size_t)lq_padded_lines(g, g->tiling.rows) * (size_t)lq_padded_width(g) *
+           s->layout.pixel_bytes;
 }
 
 /* Largest magnitude of a sum: every product at the ends of both grids. */
@@ -207,6 +285,7 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
     s->w_bits = spec->attributes->bits;
     s->kernels = *spec->kernels;
     init_layout(s, spec);
+    init_rows(s);
     status = init_weights(s, arena, spec, error);
     if (status == LQ_OK)
         status = init_epilogue(s, arena, spec, error);
@@ -216,7 +295,7 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
     ret_step->state = s;
     ret_step->integer = true;
     tile_pixels = (size_t)s->geometry.tiling.rows * (size_t)s->geometry.out.width;
-    s->sums_offset = lq_size_round_up(tile_pixels * s->row_bytes, LQ_ALIGNMENT);
+    s->sums_offset = lq_size_round_up(rows_bytes(s), LQ_ALIGNMENT);
     ret_step->scratch_bytes =
         s->sums_offset +
         lq_size_round_up(tile_pixels * (size_t)s->geometry.out.channels * sizeof(int32_t),

@@ -81,3 +81,46 @@ void lq_unroll(const struct lq_conv_geometry *geometry, const struct lq_pixel_la
             }
         }
 }
+
+bool lq_windows_overlap(const struct lq_conv_geometry *geometry)
+{
+    const struct lq_window *w = &geometry->window;
+
+    return geometry->groups == 1 && w->dilation_h == 1 && w->dilation_w == 1;
+}
+
+int lq_padded_width(const struct lq_conv_geometry *geometry)
+{
+    return (geometry->out.width - 1) * geometry->window.stride_w + geometry->window.kernel_w;
+}
+
+int lq_padded_lines(const struct lq_conv_geometry *geometry, int rows)
+{
+    return (rows - 1) * geometry->window.stride_h + geometry->window.kernel_h;
+}
+
+void lq_pad_lines(const struct lq_conv_geometry *geometry, size_t pixel_bytes, const void *input,
+                  int first, int last, void *ret_lines)
+{
+    const struct lq_window *w = &geometry->window;
+    int width = lq_padded_width(geometry), lines = lq_padded_lines(geometry, last - first);
+    int left = w->pad_left < width ? w->pad_left : width, middle = width - left;
+    uint8_t *to = ret_lines;
+
+    if (middle > geometry->in.width)
+        middle = geometry->in.width;
+    for (int line = 0; line < lines; line++, to += (size_t)width * pixel_bytes) {
+        int from_y = first * w->stride_h - w->pad_top + line;
+        size_t left_bytes = (size_t)left * pixel_bytes, bytes = (size_t)middle * pixel_bytes;
+
+        if (from_y < 0 || from_y >= geometry->in.height) {
+            memset(to, 0, (size_t)width * pixel_bytes);
+            continue;
+        }
+        memset(to, 0, left_bytes);
+        memcpy(to + left_bytes,
+               (const uint8_t *)input + (size_t)from_y * (size_t)geometry->in.width * pixel_bytes,
+               bytes);
+        memset(to + left_bytes + bytes, 0, (size_t)width * pixel_bytes - left_bytes - bytes);
+    }
+}

@@ -30,4 +30,13 @@ struct lq_pixel_layout {
 void lq_unroll(const struct lq_conv_geometry *geometry, const struct lq_pixel_layout *layout,
                const void *input, int first, int last, void *ret_rows);
 
+/* Whether windows can be read where they lie in padded lines: rows of one group, without holes. */
+bool lq_windows_overlap(const struct lq_conv_geometry *geometry);
+/* Input lines that output rows first..last-1 see, padded: pixels of a line, and the lines. */
+int lq_padded_width(const struct lq_conv_geometry *geometry);
+int lq_padded_lines(const struct lq_conv_geometry *geometry, int rows);
+/* Copies them, with zeros where padding is: [lines][padded width] pixels. */
+void lq_pad_lines(const struct lq_conv_geometry *geometry, size_t pixel_bytes, const void *input,
+                  int first, int last, void *ret_lines);
+
 #endif

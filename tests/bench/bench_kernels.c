@@ -35,8 +35,12 @@ struct operands {
     int32_t a_basis[MAX_BITS];
 };
 
+enum kernel { KERNEL_LEVELS, KERNEL_BYTES, KERNEL_PLANES };
+static const char *const kernel_names[] = {"gemm_levels", "gemm_bytes", "gemm_planes"};
+
 struct bench {
-    const char *kernel, *tier;
+    enum kernel kernel;
+    const char *tier;
     int channels, w_bits, a_bits; /* bits 0: integer levels, whatever the bits */
     struct lq_kernels kernels;
     double seconds[ROUNDS]; /* of one call */
@@ -92,17 +96,22 @@ static void operands_deinit(struct operands *o)
 
 static void call(const struct bench *b, const struct operands *o)
 {
-    int words = (b->channels + 31) / 32 * TAPS;
-    struct lq_planes planes = {
-        PIXELS,      b->channels, words,      b->a_bits, b->w_bits,          o->a_planes,
-        o->w_planes, o->a_basis,  o->w_basis, o->sums,   (size_t)b->channels};
+    int k = TAPS * b->channels, words = (b->channels + 31) / 32 * TAPS;
+    size_t stride = (size_t)b->channels;
+    struct lq_rows elements = {1, k, (size_t)k, 0};
+    struct lq_rows plane_words = {1, words, (size_t)(words * b->a_bits), 0};
 
-    if (b->w_bits)
-        b->kernels.gemm_planes(&planes);
+    if (b->kernel == KERNEL_LEVELS)
+        b->kernels.gemm_levels(&(struct lq_levels){PIXELS, b->channels, elements, o->a_levels,
+                                                   o->w_levels, o->sums, stride});
+    else if (b->kernel == KERNEL_BYTES)
+        b->kernels.gemm_bytes(&(struct lq_bytes){PIXELS, b->channels, elements,
+                                                 (const uint8_t *)o->a_levels,
+                                                 (const int8_t *)o->w_levels, o->sums, stride});
     else
-        b->kernels.gemm_levels(&(struct lq_levels){PIXELS, b->channels, TAPS * b->channels,
-                                                   o->a_levels, o->w_levels, o->sums,
-                                                   (size_t)b->channels});
+        b->kernels.gemm_planes(&(struct lq_planes){PIXELS, b->channels, plane_words, b->a_bits,
+                                                   b->w_bits, o->a_planes, o->w_planes, o->a_basis,
+                                                   o->w_basis, o->sums, stride});
 }
 
 static double measure(const struct bench *b, const struct operands *o)
@@ -135,10 +144,12 @@ static int add_tier(enum lq_cpu_tier tier, struct bench *benches, int count)
         return count;
     for (size_t i = 0; i < sizeof(channel_counts) / sizeof(*channel_counts); i++) {
         b.channels = channel_counts[i];
-        b.kernel = "gemm_levels";
         b.w_bits = b.a_bits = 0;
+        b.kernel = KERNEL_LEVELS;
         benches[count++] = b;
-        b.kernel = "gemm_planes";
+        b.kernel = KERNEL_BYTES;
+        benches[count++] = b;
+        b.kernel = KERNEL_PLANES;
         for (size_t j = 0; j < sizeof(bit_counts) / sizeof(*bit_counts); j++) {
             b.w_bits = bit_counts[j].w;
             b.a_bits = bit_counts[j].a;
@@ -156,11 +167,11 @@ static void print(const struct bench *b, bool json)
     if (json)
         printf("{\"kernel\": \"%s\", \"tier\": \"%s\", \"channels\": %d, \"weight_bits\": %d, "
                "\"activation_bits\": %d, \"median_us\": %.3f, \"gmac_per_s\": %.2f}\n",
-               b->kernel, b->tier, b->channels, b->w_bits, b->a_bits, seconds * 1e6,
+               kernel_names[b->kernel], b->tier, b->channels, b->w_bits, b->a_bits, seconds * 1e6,
                macs / seconds / 1e9);
     else
-        printf("%-12s %-7s %8d %4d/%d %11.2f %9.2f\n", b->kernel, b->tier, b->channels, b->w_bits,
-               b->a_bits, seconds * 1e6, macs / seconds / 1e9);
+        printf("%-12s %-7s %8d %4d/%d %11.2f %9.2f\n", kernel_names[b->kernel], b->tier,
+               b->channels, b->w_bits, b->a_bits, seconds * 1e6, macs / seconds / 1e9);
 }
 
 int main(int argc, char **argv)

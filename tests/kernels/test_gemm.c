@@ -65,6 +65,28 @@ static void make_problem(struct problem *p, int a_bits, int w_bits, int fill)
                 p->expected[row][col] += a_level(p, row, k) * w_level(p, col, k);
 }
 
+/* A row of `length` elements in as many runs as divide it into multiples of `depth`, with room
+ * between and behind; the size of all rows. */
+static size_t some_rows(int m, int length, int depth, size_t scale, struct lq_rows *ret_rows)
+{
+    int runs = rand() % 3 + 1;
+
+    while (length % runs != 0 || (runs > 1 && length / runs % depth != 0))
+        runs--;
+    size_t run = (size_t)(length / runs) * scale, gap = run + (size_t)(rand() % 5);
+    *ret_rows =
+        (struct lq_rows){runs, length / runs, gap * (size_t)runs + (size_t)(rand() % 5), gap};
+    return (size_t)(m - 1) * ret_rows->step + (size_t)(runs - 1) * gap + run;
+}
+
+/* Where element k of a row lies; scale: the words of an element. */
+static size_t element(const struct lq_rows *rows, size_t row, size_t k, size_t scale)
+{
+    size_t run = (size_t)rows->run;
+
+    return row * rows->step + k / run * rows->gap + k % run * scale;
+}
+
 /* Sums are where they belong, and nothing else was written. */
 static void expect_sums(const struct problem *p, const int32_t *sums, int stride, const char *what)
 {
@@ -84,7 +106,8 @@ static void run_planes(struct problem *p, const struct lq_kernels *kernels, cons
     int lanes = kernels->planes_lanes, stride = p->n + rand() % 3;
     size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes, words = (size_t)p->words;
     size_t w_bits = (size_t)p->w_bits, a_bits = (size_t)p->a_bits;
-    struct guarded a = guard((size_t)p->m * a_bits * words * 4);
+    struct lq_rows rows;
+    struct guarded a = guard(some_rows(p->m, p->words, 1, a_bits, &rows) * 4);
     struct guarded w = guard(columns * w_bits * words * 4), basis = guard(columns * w_bits * 4);
     size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
     struct guarded sums = guard(room);
@@ -94,8 +117,8 @@ static void run_planes(struct problem *p, const struct lq_kernels *kernels, cons
     for (size_t k = 0; k < words * 32; k++) {
         for (size_t row = 0; row < (size_t)p->m; row++)
             for (size_t j = 0; j < a_bits; j++)
-                a_words[(row * words + k / 32) * a_bits + j] |= (uint32_t)(p->a[row][k] >> j & 1)
-                                                                << k % 32;
+                a_words[element(&rows, row, k / 32, a_bits) + j] |=
+                    (uint32_t)(p->a[row][k] >> j & 1) << k % 32;
         for (size_t col = 0; col < (size_t)p->n; col++)
             for (size_t i = 0; i < w_bits; i++)
                 w_words[((col / (size_t)lanes * words + k / 32) * w_bits + i) * (size_t)lanes +
@@ -107,7 +130,7 @@ static void run_planes(struct problem *p, const struct lq_kernels *kernels, cons
                  .bytes)[(col / (size_t)lanes * w_bits + i) * (size_t)lanes + col % (size_t)lanes] =
                 p->w_basis[col][i];
     kernels->gemm_planes(&(struct lq_planes){
-        p->m, p->n, p->words, p->a_bits, p->w_bits, a_words, w_words, p->a_basis,
+        p->m, p->n, rows, p->a_bits, p->w_bits, a_words, w_words, p->a_basis,
         (const int32_t *)(const void *)basis.bytes, (int32_t *)(void *)sums.bytes, (size_t)stride});
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
     unguard(&a);
@@ -122,7 +145,9 @@ static void run_levels(struct problem *p, const struct lq_kernels *kernels, cons
     int lanes = kernels->levels_lanes, stride = p->n + rand() % 3;
     size_t k_count = (size_t)p->words * 32 - (size_t)(rand() % 32), pairs = (k_count + 1) / 2;
     size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes;
-    struct guarded a = guard((size_t)p->m * k_count * 2), w = guard(columns * pairs * 4);
+    struct lq_rows rows;
+    struct guarded a = guard(some_rows(p->m, (int)k_count, 2, 1, &rows) * 2);
+    struct guarded w = guard(columns * pairs * 4);
     size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
     struct guarded sums = guard(room);
     int16_t *a_levels = (int16_t *)(void *)a.bytes, *w_levels = (int16_t *)(void *)w.bytes;
@@ -131,7 +156,7 @@ static void run_levels(struct problem *p, const struct lq_kernels *kernels, cons
     memset(p->expected, 0, sizeof(p->expected));
     for (size_t row = 0; row < (size_t)p->m; row++)
         for (size_t k = 0; k < k_count; k++)
-            a_levels[row * k_count + k] = (int16_t)a_level(p, (int)row, (int)k);
+            a_levels[element(&rows, row, k, 1)] = (int16_t)a_level(p, (int)row, (int)k);
     for (size_t col = 0; col < (size_t)p->n; col++)
         for (size_t k = 0; k < k_count; k++) {
             int level = w_level(p, (int)col, (int)k);
@@ -139,9 +164,9 @@ static void run_levels(struct problem *p, const struct lq_kernels *kernels, cons
 
             w_levels[((panel * pairs + k / 2) * (size_t)lanes + lane) * 2 + k % 2] = (int16_t)level;
             for (int row = 0; row < p->m; row++)
-                p->expected[row][col] += level * a_levels[(size_t)row * k_count + k];
+                p->expected[row][col] += level * a_levels[element(&rows, (size_t)row, k, 1)];
         }
-    kernels->gemm_levels(&(struct lq_levels){p->m, p->n, (int)k_count, a_levels, w_levels,
+    kernels->gemm_levels(&(struct lq_levels){p->m, p->n, rows, a_levels, w_levels,
                                              (int32_t *)(void *)sums.bytes, (size_t)stride});
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
     unguard(&a);
@@ -156,13 +181,15 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
     int largest = kernels->bytes_bound / 127 < 255 ? kernels->bytes_bound / 127 : 255;
     size_t k_count = (size_t)p->words * 32 - (size_t)(rand() % 32), fours = (k_count + 3) / 4;
     size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes;
-    struct guarded a = guard((size_t)p->m * k_count), w = guard(columns * fours * 4);
+    struct lq_rows rows;
+    size_t a_size = some_rows(p->m, (int)k_count, 4, 1, &rows);
+    struct guarded a = guard(a_size), w = guard(columns * fours * 4);
     size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
     struct guarded sums = guard(room);
 
     memset(sums.bytes, 0x5a, room);
     memset(p->expected, 0, sizeof(p->expected));
-    for (size_t i = 0; i < (size_t)p->m * k_count; i++)
+    for (size_t i = 0; i < a_size; i++)
         a.bytes[i] = (uint8_t)(rand() % 4 ? rand() % (largest + 1) : largest);
     for (size_t col = 0; col < (size_t)p->n; col++)
         for (size_t k = 0; k < k_count; k++) {
@@ -171,11 +198,10 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
 
             w.bytes[((panel * fours + k / 4) * (size_t)lanes + lane) * 4 + k % 4] = (uint8_t)level;
             for (int row = 0; row < p->m; row++)
-                p->expected[row][col] += level * a.bytes[(size_t)row * k_count + k];
+                p->expected[row][col] += level * a.bytes[element(&rows, (size_t)row, k, 1)];
         }
-    kernels->gemm_bytes(&(struct lq_bytes){p->m, p->n, (int)k_count, a.bytes,
-                                           (const int8_t *)w.bytes, (int32_t *)(void *)sums.bytes,
-                                           (size_t)stride});
+    kernels->gemm_bytes(&(struct lq_bytes){p->m, p->n, rows, a.bytes, (const int8_t *)w.bytes,
+                                           (int32_t *)(void *)sums.bytes, (size_t)stride});
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
     unguard(&a);
     unguard(&w);
@@ -209,7 +235,7 @@ START_TEST(hand_computed)
     const int16_t a[4] = {0, 1, 2, 3}, w[8] = {1, -1, 1, -1, 3, 3, 3, 3};
     int32_t sums[2];
 
-    lq_gemm_levels_c(&(struct lq_levels){1, 2, 4, a, w, sums, 2});
+    lq_gemm_levels_c(&(struct lq_levels){1, 2, {1, 4, 4, 0}, a, w, sums, 2});
     ck_assert_int_eq(sums[0], -2);
     ck_assert_int_eq(sums[1], 18);
 }

@@ -15,27 +15,31 @@ enum { LANES = 16, ROWS = 4, TURN = 4, MAX_BITS = 8 };
 /* What one activation plane of `rows` rows adds to the sums, of weight planes first .. first + bits
  * - 1. pops[r]: bits that are set in row r of the plane. */
 static inline __attribute__((always_inline)) void
-add_plane(const struct lq_planes *p, int rows, int bits, const uint32_t *a, size_t a_stride,
-          const uint32_t *w, const __m512i *basis, const int32_t *pops, int32_t m_j, __m512i *sums)
+add_plane(const struct lq_planes *p, int rows, int bits, const uint32_t *a, const uint32_t *w,
+          const __m512i *basis, const int32_t *pops, int32_t m_j, __m512i *sums)
 {
     __m512i counts[ROWS][TURN];
-    size_t a_bits = (size_t)p->a_bits;
+    size_t a_bits = (size_t)p->a_bits, step = p->rows.step;
 
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < bits; i++)
             counts[r][i] = _mm512_setzero_si512();
-    for (int word = 0; word < p->words; word++, w += (size_t)p->w_bits * LANES) {
-        __m512i weights[TURN];
+    for (int run = 0; run < p->rows.runs; run++) {
+        const uint32_t *at = a + (size_t)run * p->rows.gap;
 
-        for (int i = 0; i < bits; i++)
-            weights[i] = _mm512_loadu_si512(w + (size_t)i * LANES);
-        for (int r = 0; r < rows; r++) {
-            __m512i bits_of_row =
-                _mm512_set1_epi32((int32_t)a[(size_t)r * a_stride + (size_t)word * a_bits]);
+        for (int word = 0; word < p->rows.run;
+             word++, at += a_bits, w += (size_t)p->w_bits * LANES) {
+            __m512i weights[TURN];
 
             for (int i = 0; i < bits; i++)
-                counts[r][i] = _mm512_add_epi32(
-                    counts[r][i], _mm512_popcnt_epi32(_mm512_and_si512(weights[i], bits_of_row)));
+                weights[i] = _mm512_loadu_si512(w + (size_t)i * LANES);
+            for (int r = 0; r < rows; r++) {
+                __m512i row = _mm512_set1_epi32((int32_t)at[(size_t)r * step]);
+
+                for (int i = 0; i < bits; i++)
+                    counts[r][i] = _mm512_add_epi32(
+                        counts[r][i], _mm512_popcnt_epi32(_mm512_and_si512(weights[i], row)));
+            }
         }
     }
     for (int r = 0; r < rows; r++) {
@@ -53,7 +57,6 @@ static inline __attribute__((always_inline)) void
 tile(const struct lq_planes *p, int rows, int w_bits, const uint32_t *a, const uint32_t *w,
      const int32_t *w_basis, const int32_t *pops, __mmask16 mask, int32_t *out)
 {
-    size_t a_stride = (size_t)p->a_bits * (size_t)p->words;
     __m512i sums[ROWS], basis[MAX_BITS];
 
     for (int i = 0; i < w_bits; i++)
@@ -66,20 +69,21 @@ tile(const struct lq_planes *p, int rows, int w_bits, const uint32_t *a, const u
         for (int r = 0; r < rows; r++)
             plane_pops[r] = pops[r * MAX_BITS + j];
         for (int first = 0; first < w_bits; first += TURN)
-            add_plane(p, rows, w_bits - first > TURN ? TURN : w_bits - first, a + j, a_stride,
+            add_plane(p, rows, w_bits - first > TURN ? TURN : w_bits - first, a + j,
                       w + (size_t)first * LANES, basis + first, plane_pops, p->a_basis[j], sums);
     }
     for (int r = 0; r < rows; r++)
         _mm512_mask_storeu_epi32(out + (size_t)r * p->stride, mask, sums[r]);
 }
 
-/* Bits set in n words, `stride` apart. */
-static int32_t count(const uint32_t *words, int n, int stride)
+/* Bits set in a row's plane, which starts at `plane`. */
+static int32_t count(const struct lq_planes *p, const uint32_t *plane)
 {
     int32_t sum = 0;
 
-    for (int i = 0; i < n; i++)
-        sum += __builtin_popcount(words[(size_t)i * (size_t)stride]);
+    for (int run = 0; run < p->rows.runs; run++, plane += p->rows.gap)
+        for (int i = 0; i < p->rows.run; i++)
+            sum += __builtin_popcount(plane[(size_t)i * (size_t)p->a_bits]);
     return sum;
 }
 
@@ -87,14 +91,14 @@ static int32_t count(const uint32_t *words, int n, int stride)
 static inline __attribute__((always_inline)) void rows_by_columns(const struct lq_planes *p,
                                                                   int rows, int w_bits, int row)
 {
-    size_t a_stride = (size_t)p->a_bits * (size_t)p->words;
-    size_t panel = (size_t)p->words * (size_t)p->w_bits * LANES;
-    const uint32_t *a = p->a + (size_t)row * a_stride;
+    size_t words = (size_t)p->rows.runs * (size_t)p->rows.run;
+    size_t panel = words * (size_t)p->w_bits * LANES;
+    const uint32_t *a = p->a + (size_t)row * p->rows.step;
     int32_t pops[ROWS * MAX_BITS];
 
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < p->a_bits; j++)
-            pops[r * MAX_BITS + j] = count(a + (size_t)r * a_stride + j, p->words, p->a_bits);
+            pops[r * MAX_BITS + j] = count(p, a + (size_t)r * p->rows.step + j);
     for (int col = 0; col < p->n; col += LANES) {
         int left = p->n - col;
         __mmask16 mask = (__mmask16)(left >= LANES ? 0xffff : (1u << left) - 1);
