@@ -17,6 +17,9 @@
 #include "ops/window.h"
 #include "tensor/bitplanes.h"
 
+/* Waking another thread takes about as long as this many products: less stays on one thread. */
+#define MIN_PARALLEL_MACS 4000000
+
 /* How windows become rows for the kernels. */
 enum way {
     WAY_PIXELS, /* a pixel of the input is a row */
@@ -37,6 +40,7 @@ struct state {
     const int32_t *w_basis;
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
+    int64_t macs;
     struct lq_kernels kernels;
     struct lq_epilogue epilogue;
     size_t sums_offset; /* in a worker's scratch */
@@ -135,7 +139,8 @@ static void conv_integer_run(const struct lq_step *step, const struct lq_run *ru
     const struct state *state = step->state;
     struct work work = {step, run};
 
-    lq_pool_run(run->pool, state->geometry.tiling.tiles, run_tile, &work);
+    lq_pool_run(state->macs < MIN_PARALLEL_MACS ? NULL : run->pool, state->geometry.tiling.tiles,
+                run_tile, &work);
 }
 
 /* Elements along k that kernels take together. */
@@ -284,6 +289,7 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
     s->a_bits = spec->input_basis->bits;
     s->w_bits = spec->attributes->bits;
     s->kernels = *spec->kernels;
+    s->macs = lq_shape_elements(&spec->output.shape) * s->geometry.length;
     init_layout(s, spec);
     init_rows(s);
     status = init_weights(s, arena, spec, error);
