@@ -81,7 +81,7 @@ $(BUILD)/%.o: %.c
 # Generated code is not ours to warn about.
 $(BUILD)/build/gen/%.o: private WARNINGS := -w
 # The inner loops live from vectorization.
-$(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c)): private CFLAGS += -O3
+$(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c)): private CFLAGS += -O3
 # Instructions that a tier may use: only its own files, which run only where the CPU has them.
 ISA_avx2   := -mavx2 -mfma -mpopcnt
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vpopcntdq
