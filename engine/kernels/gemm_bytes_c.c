@@ -18,9 +18,9 @@ void lq_gemm_bytes_c(const struct lq_bytes *p)
     const struct lq_rows *rows = &p->rows;
     size_t panel = ((size_t)rows->runs * (size_t)rows->run + 3) / 4 * 4;
 
-    for (int row = 0; row < p->m; row++)
+    for (int row = 0; row < rows->lines * rows->width; row++)
         for (int col = 0; col < p->n; col++) {
-            const uint8_t *a = p->a + (size_t)row * rows->step;
+            const uint8_t *a = p->a + lq_row_offset(rows, row);
             const int8_t *w = p->w + (size_t)col * panel;
             int32_t sum = 0;
 

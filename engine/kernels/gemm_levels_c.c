@@ -38,8 +38,8 @@ void lq_gemm_levels_c(const struct lq_levels *p)
     const struct lq_rows *rows = &p->rows;
     size_t panel = ((size_t)rows->runs * (size_t)rows->run + 1) / 2 * 2;
 
-    for (int row = 0; row < p->m; row++) {
-        const int16_t *a = p->a + (size_t)row * rows->step;
+    for (int row = 0; row < rows->lines * rows->width; row++) {
+        const int16_t *a = p->a + lq_row_offset(rows, row);
         int32_t *out = p->sums + (size_t)row * p->stride;
 
         for (int col = 0; col < p->n; col++)

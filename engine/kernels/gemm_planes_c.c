@@ -59,9 +59,9 @@ void lq_gemm_planes_c(const struct lq_planes *p)
 {
     size_t run_words = (size_t)p->rows.run * (size_t)p->w_bits;
 
-    for (int row = 0; row < p->m; row++)
+    for (int row = 0; row < p->rows.lines * p->rows.width; row++)
         for (int col = 0; col < p->n; col++) {
-            const uint32_t *a = p->a + (size_t)row * p->rows.step;
+            const uint32_t *a = p->a + lq_row_offset(&p->rows, row);
             const uint32_t *w = p->w + (size_t)col * (size_t)p->rows.runs * run_words;
             const int32_t *w_basis = p->w_basis + (size_t)col * (size_t)p->w_bits;
             int32_t sum = 0;

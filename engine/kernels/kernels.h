@@ -22,18 +22,20 @@
 
 #define LQ_MAX_LANES 16
 
-/* Where rows of activations lie: row r starts `step` elements behind row r - 1 and is made of
- * `runs` pieces of `run` elements, whose starts are `gap` elements apart. So the windows of a
- * convolution are rows that overlap, and a plain matrix has one run of k elements and step k. */
+/* Where rows of activations lie: in `lines` lines of `width` rows. A line starts `line` elements
+ * behind the one before, a row `step` elements; a row is made of `runs` pieces of `run` elements,
+ * whose starts are `gap` elements apart. So the windows of a convolution are rows that overlap, and
+ * a plain matrix has one line, one run of k elements, and step k. */
 struct lq_rows {
-    int runs, run;
-    size_t step, gap;
+    int lines, width, runs, run;
+    size_t line, step, gap;
 };
 
-/* sums[row * stride + col] = sum_k a[row][k] * w[k][col], for m rows and n columns; k = runs * run,
- * and run is even or runs is 1. The caller guarantees that every partial sum fits int32_t. */
+/* sums[row * stride + col] = sum_k a[row][k] * w[k][col], for m = lines * width rows and n columns;
+ * k = runs * run, and run is even or runs is 1. The caller guarantees that every partial sum fits
+ * int32_t. */
 struct lq_levels {
-    int m, n;
+    int n;
     struct lq_rows rows;
     const int16_t *a;
     const int16_t *w; /* [panels][(k + 1) / 2][lanes][2]: pairs along k, the last filled with 0 */
@@ -45,7 +47,7 @@ typedef void lq_gemm_levels(const struct lq_levels *levels);
 /* The same product of levels that fit bytes: 0..255 of activations, -127..127 of weights; run is a
  * multiple of 4 or runs is 1. */
 struct lq_bytes {
-    int m, n;
+    int n;
     struct lq_rows rows;
     const uint8_t *a;
     const int8_t *w; /* [panels][(k + 3) / 4][lanes][4] */
@@ -59,7 +61,7 @@ typedef void lq_gemm_bytes(const struct lq_bytes *bytes);
  * with n_i the column's weight basis (bits mean -1, +1) and m_j the activation basis (0, 1). An
  * element of a row is one word of each plane: a_bits words; step and gap count single words. */
 struct lq_planes {
-    int m, n;
+    int n;
     struct lq_rows rows;
     int a_bits, w_bits;
     const uint32_t *a;      /* pieces are [run][a_bits] */
@@ -133,6 +135,12 @@ lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
 lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
+
+/* Of the first element of a row. */
+static inline size_t lq_row_offset(const struct lq_rows *rows, int row)
+{
+    return (size_t)(row / rows->width) * rows->line + (size_t)(row % rows->width) * rows->step;
+}
 
 static inline size_t lq_encode_pixel_bytes(const struct lq_encode *e)
 {

@@ -51,31 +51,30 @@ struct work {
     const struct lq_run *run;
 };
 
-static void multiply(const struct state *s, int group, int pixels, const void *a, int32_t *sums)
+static void multiply(const struct state *s, int group, int lines, const void *a, int32_t *sums)
 {
     const struct lq_conv_geometry *g = &s->geometry;
     /* columns in the panels of the groups before */
     size_t before = lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group;
     size_t before_levels, stride = (size_t)g->out.channels;
+    struct lq_rows rows = s->rows;
 
+    rows.lines = lines;
     sums += (size_t)group * (size_t)g->group_out;
     before_levels = before * lq_paneling_length(&s->paneling, g->length);
     if (s->store == LQ_STORE_LEVELS) {
-        s->kernels.gemm_levels(&(struct lq_levels){pixels, g->group_out, s->rows, a,
-                                                   (const int16_t *)s->levels + before_levels, sums,
-                                                   stride});
+        s->kernels.gemm_levels(&(struct lq_levels){
+            g->group_out, rows, a, (const int16_t *)s->levels + before_levels, sums, stride});
         return;
     }
     if (s->store == LQ_STORE_BYTES) {
-        s->kernels.gemm_bytes(&(struct lq_bytes){pixels, g->group_out, s->rows, a,
-                                                 (const int8_t *)s->levels + before_levels, sums,
-                                                 stride});
+        s->kernels.gemm_bytes(&(struct lq_bytes){
+            g->group_out, rows, a, (const int8_t *)s->levels + before_levels, sums, stride});
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
-        .m = pixels,
         .n = g->group_out,
-        .rows = s->rows,
+        .rows = rows,
         .a_bits = s->a_bits,
         .w_bits = s->w_bits,
         .a = a,
@@ -93,22 +92,18 @@ static void run_rows(const struct state *s, const uint8_t *input, int first, int
 {
     const struct lq_conv_geometry *g = &s->geometry;
     struct lq_pixel_layout layout = s->layout;
-    size_t width = (size_t)g->out.width, line_sums = width * (size_t)g->out.channels;
-    size_t line_bytes = (size_t)lq_padded_width(g) * layout.pixel_bytes;
-    int pixels = (last - first) * g->out.width;
+    size_t width = (size_t)g->out.width;
 
     if (s->way == WAY_PIXELS) {
-        multiply(s, 0, pixels, input + (size_t)first * width * layout.pixel_bytes, sums);
+        multiply(s, 0, last - first, input + (size_t)first * width * layout.pixel_bytes, sums);
     } else if (s->way == WAY_LINES) {
         lq_pad_lines(g, layout.pixel_bytes, input, first, last, scratch);
-        for (int y = first; y < last; y++, sums += line_sums)
-            multiply(s, 0, g->out.width,
-                     scratch + (size_t)(y - first) * (size_t)g->window.stride_h * line_bytes, sums);
+        multiply(s, 0, last - first, scratch, sums);
     } else {
         for (int group = 0; group < g->groups; group++) {
             layout.offset = (size_t)group * layout.part_bytes;
             lq_unroll(g, &layout, input, first, last, scratch);
-            multiply(s, group, pixels, scratch, sums);
+            multiply(s, group, last - first, scratch, sums);
         }
     }
 }
@@ -225,16 +220,21 @@ static void init_rows(struct state *s)
     int length = planes ? s->words : g->length, run = length / g->window.kernel_h;
 
     s->way = WAY_UNROLL;
-    s->rows = (struct lq_rows){.runs = 1, .run = length};
+    s->rows = (struct lq_rows){.width = g->out.width, .runs = 1, .run = length};
     s->rows.step = (size_t)length * (planes ? (size_t)s->a_bits : 1);
+    s->rows.line = s->rows.step * (size_t)g->out.width;
     if (g->groups == 1 && g->pointwise) {
         s->way = WAY_PIXELS;
     } else if (lq_windows_overlap(g) && run % depth_of(s->store) == 0) {
+        size_t line = (size_t)lq_padded_width(g) * pixel;
+
         s->way = WAY_LINES;
-        s->rows = (struct lq_rows){.runs = g->window.kernel_h,
+        s->rows = (struct lq_rows){.width = g->out.width,
+                                   .runs = g->window.kernel_h,
                                    .run = run,
+                                   .line = (size_t)g->window.stride_h * line,
                                    .step = (size_t)g->window.stride_w * pixel,
-                                   .gap = (size_t)lq_padded_width(g) * pixel};
+                                   .gap = line};
     }
 }
 

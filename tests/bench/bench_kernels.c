@@ -98,20 +98,20 @@ static void call(const struct bench *b, const struct operands *o)
 {
     int k = TAPS * b->channels, words = (b->channels + 31) / 32 * TAPS;
     size_t stride = (size_t)b->channels;
-    struct lq_rows elements = {1, k, (size_t)k, 0};
-    struct lq_rows plane_words = {1, words, (size_t)(words * b->a_bits), 0};
+    struct lq_rows elements = {1, PIXELS, 1, k, 0, (size_t)k, 0};
+    struct lq_rows plane_words = {1, PIXELS, 1, words, 0, (size_t)(words * b->a_bits), 0};
 
     if (b->kernel == KERNEL_LEVELS)
-        b->kernels.gemm_levels(&(struct lq_levels){PIXELS, b->channels, elements, o->a_levels,
-                                                   o->w_levels, o->sums, stride});
+        b->kernels.gemm_levels(
+            &(struct lq_levels){b->channels, elements, o->a_levels, o->w_levels, o->sums, stride});
     else if (b->kernel == KERNEL_BYTES)
-        b->kernels.gemm_bytes(&(struct lq_bytes){PIXELS, b->channels, elements,
+        b->kernels.gemm_bytes(&(struct lq_bytes){b->channels, elements,
                                                  (const uint8_t *)o->a_levels,
                                                  (const int8_t *)o->w_levels, o->sums, stride});
     else
-        b->kernels.gemm_planes(&(struct lq_planes){PIXELS, b->channels, plane_words, b->a_bits,
-                                                   b->w_bits, o->a_planes, o->w_planes, o->a_basis,
-                                                   o->w_basis, o->sums, stride});
+        b->kernels.gemm_planes(&(struct lq_planes){b->channels, plane_words, b->a_bits, b->w_bits,
+                                                   o->a_planes, o->w_planes, o->a_basis, o->w_basis,
+                                                   o->sums, stride});
 }
 
 static double measure(const struct bench *b, const struct operands *o)

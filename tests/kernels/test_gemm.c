@@ -65,18 +65,21 @@ static void make_problem(struct problem *p, int a_bits, int w_bits, int fill)
                 p->expected[row][col] += a_level(p, row, k) * w_level(p, col, k);
 }
 
-/* A row of `length` elements in as many runs as divide it into multiples of `depth`, with room
- * between and behind; the size of all rows. */
+/* m rows of `length` elements in lines, each in as many runs as divide it into multiples of
+ * `depth`, with room between and behind; the size of all rows. */
 static size_t some_rows(int m, int length, int depth, size_t scale, struct lq_rows *ret_rows)
 {
-    int runs = rand() % 3 + 1;
+    int runs = rand() % 3 + 1, lines = rand() % 4 + 1;
 
     while (length % runs != 0 || (runs > 1 && length / runs % depth != 0))
         runs--;
+    while (m % lines != 0)
+        lines--;
     size_t run = (size_t)(length / runs) * scale, gap = run + (size_t)(rand() % 5);
-    *ret_rows =
-        (struct lq_rows){runs, length / runs, gap * (size_t)runs + (size_t)(rand() % 5), gap};
-    return (size_t)(m - 1) * ret_rows->step + (size_t)(runs - 1) * gap + run;
+    size_t step = gap * (size_t)runs + (size_t)(rand() % 5);
+    size_t line = step * (size_t)(m / lines) + (size_t)(rand() % 5);
+    *ret_rows = (struct lq_rows){lines, m / lines, runs, length / runs, line, step, gap};
+    return lq_row_offset(ret_rows, m - 1) + (size_t)(runs - 1) * gap + run;
 }
 
 /* Where element k of a row lies; scale: the words of an element. */
@@ -84,7 +87,7 @@ static size_t element(const struct lq_rows *rows, size_t row, size_t k, size_t s
 {
     size_t run = (size_t)rows->run;
 
-    return row * rows->step + k / run * rows->gap + k % run * scale;
+    return lq_row_offset(rows, (int)row) + k / run * rows->gap + k % run * scale;
 }
 
 /* Sums are where they belong, and nothing else was written. */
@@ -129,9 +132,9 @@ static void run_planes(struct problem *p, const struct lq_kernels *kernels, cons
             ((int32_t *)(void *)basis
                  .bytes)[(col / (size_t)lanes * w_bits + i) * (size_t)lanes + col % (size_t)lanes] =
                 p->w_basis[col][i];
-    kernels->gemm_planes(&(struct lq_planes){
-        p->m, p->n, rows, p->a_bits, p->w_bits, a_words, w_words, p->a_basis,
-        (const int32_t *)(const void *)basis.bytes, (int32_t *)(void *)sums.bytes, (size_t)stride});
+    kernels->gemm_planes(&(struct lq_planes){p->n, rows, p->a_bits, p->w_bits, a_words, w_words,
+                                             p->a_basis, (const int32_t *)(const void *)basis.bytes,
+                                             (int32_t *)(void *)sums.bytes, (size_t)stride});
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
     unguard(&a);
     unguard(&w);
@@ -166,7 +169,7 @@ static void run_levels(struct problem *p, const struct lq_kernels *kernels, cons
             for (int row = 0; row < p->m; row++)
                 p->expected[row][col] += level * a_levels[element(&rows, (size_t)row, k, 1)];
         }
-    kernels->gemm_levels(&(struct lq_levels){p->m, p->n, rows, a_levels, w_levels,
+    kernels->gemm_levels(&(struct lq_levels){p->n, rows, a_levels, w_levels,
                                              (int32_t *)(void *)sums.bytes, (size_t)stride});
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
     unguard(&a);
@@ -200,7 +203,7 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
             for (int row = 0; row < p->m; row++)
                 p->expected[row][col] += level * a.bytes[element(&rows, (size_t)row, k, 1)];
         }
-    kernels->gemm_bytes(&(struct lq_bytes){p->m, p->n, rows, a.bytes, (const int8_t *)w.bytes,
+    kernels->gemm_bytes(&(struct lq_bytes){p->n, rows, a.bytes, (const int8_t *)w.bytes,
                                            (int32_t *)(void *)sums.bytes, (size_t)stride});
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
     unguard(&a);
@@ -235,7 +238,7 @@ START_TEST(hand_computed)
     const int16_t a[4] = {0, 1, 2, 3}, w[8] = {1, -1, 1, -1, 3, 3, 3, 3};
     int32_t sums[2];
 
-    lq_gemm_levels_c(&(struct lq_levels){1, 2, {1, 4, 4, 0}, a, w, sums, 2});
+    lq_gemm_levels_c(&(struct lq_levels){2, {1, 1, 1, 4, 4, 4, 0}, a, w, sums, 2});
     ck_assert_int_eq(sums[0], -2);
     ck_assert_int_eq(sums[1], 18);
 }

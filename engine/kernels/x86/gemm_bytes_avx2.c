@@ -58,30 +58,34 @@ static inline __attribute__((always_inline)) void tile(const struct lq_bytes *p,
         _mm256_maskstore_epi32(out + (size_t)r * p->stride, mask, sums[r]);
 }
 
-/* All columns for `rows` rows from `row` on. */
-static inline __attribute__((always_inline)) void columns(const struct lq_bytes *p, int rows,
-                                                          int row)
+/* One line of rows against one panel. */
+static void line_by_panel(const struct lq_bytes *p, const uint8_t *a, const int8_t *w, __m256i mask,
+                          int32_t *out)
 {
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    size_t step = p->rows.step;
+    int row = 0, width = p->rows.width;
+
+    for (; row + ROWS <= width; row += ROWS)
+        tile(p, ROWS, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+    for (; row + 4 <= width; row += 4)
+        tile(p, 4, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+    for (; row < width; row++)
+        tile(p, 1, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+}
+
+/* A panel's weights stay in cache while all rows pass by. */
+void lq_gemm_bytes_avx2(const struct lq_bytes *p)
+{
     size_t length = (size_t)p->rows.runs * (size_t)p->rows.run;
-    size_t panel = (length + 3) / 4 * 4 * LANES;
+    size_t panel = (length + 3) / 4 * 4 * LANES, line_sums = (size_t)p->rows.width * p->stride;
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 
     for (int col = 0; col < p->n; col += LANES) {
         __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(p->n - col), lanes);
 
-        tile(p, rows, p->a + (size_t)row * p->rows.step, p->w + (size_t)(col / LANES) * panel, mask,
-             p->sums + (size_t)row * p->stride + col);
+        for (int line = 0; line < p->rows.lines; line++)
+            line_by_panel(p, p->a + (size_t)line * p->rows.line,
+                          p->w + (size_t)(col / LANES) * panel, mask,
+                          p->sums + (size_t)line * line_sums + col);
     }
-}
-
-void lq_gemm_bytes_avx2(const struct lq_bytes *p)
-{
-    int row = 0;
-
-    for (; row + ROWS <= p->m; row += ROWS)
-        columns(p, ROWS, row);
-    for (; row + 4 <= p->m; row += 4)
-        columns(p, 4, row);
-    for (; row < p->m; row++)
-        columns(p, 1, row);
 }

@@ -50,37 +50,40 @@ static inline __attribute__((always_inline)) void tile(const struct lq_levels *p
         _mm512_mask_storeu_epi32(out + (size_t)r * p->stride, mask, sums[r]);
 }
 
-/* All columns for `rows` rows from `row` on. */
-static inline __attribute__((always_inline)) void columns(const struct lq_levels *p, int rows,
-                                                          int row)
+/* One line of rows against one panel. */
+static void line_by_panel(const struct lq_levels *p, const int16_t *a, const int16_t *w,
+                          __mmask16 mask, int32_t *out)
+{
+    size_t step = p->rows.step;
+    int row = 0, width = p->rows.width;
+
+    /* lines of feature maps are multiples of 8 or of 7 pixels: few rows are left over */
+    if (width % 7 == 0 && width % 8 != 0)
+        for (; row < width; row += 7)
+            tile(p, 7, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+    for (; row + ROWS <= width; row += ROWS)
+        tile(p, ROWS, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+    for (; row + 8 <= width; row += 8)
+        tile(p, 8, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+    for (; row + 4 <= width; row += 4)
+        tile(p, 4, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+    for (; row < width; row++)
+        tile(p, 1, a + (size_t)row * step, w, mask, out + (size_t)row * p->stride);
+}
+
+/* A panel's weights stay in cache while all rows pass by. */
+void lq_gemm_levels_avx512(const struct lq_levels *p)
 {
     size_t length = (size_t)p->rows.runs * (size_t)p->rows.run;
-    size_t panel = (length + 1) / 2 * 2 * LANES;
+    size_t panel = (length + 1) / 2 * 2 * LANES, line_sums = (size_t)p->rows.width * p->stride;
 
     for (int col = 0; col < p->n; col += LANES) {
         int left = p->n - col;
         __mmask16 mask = (__mmask16)(left >= LANES ? 0xffff : (1u << left) - 1);
 
-        tile(p, rows, p->a + (size_t)row * p->rows.step, p->w + (size_t)(col / LANES) * panel, mask,
-             p->sums + (size_t)row * p->stride + col);
+        for (int line = 0; line < p->rows.lines; line++)
+            line_by_panel(p, p->a + (size_t)line * p->rows.line,
+                          p->w + (size_t)(col / LANES) * panel, mask,
+                          p->sums + (size_t)line * line_sums + col);
     }
-}
-
-void lq_gemm_levels_avx512(const struct lq_levels *p)
-{
-    int row = 0;
-
-    /* lines of feature maps are multiples of 8 or of 7 pixels: as few rows as can be are left over
-     */
-    if (p->m % 7 == 0 && p->m % 8 != 0)
-        for (; row < p->m; row += 7)
-            columns(p, 7, row);
-    for (; row + ROWS <= p->m; row += ROWS)
-        columns(p, ROWS, row);
-    for (; row + 8 <= p->m; row += 8)
-        columns(p, 8, row);
-    for (; row + 4 <= p->m; row += 4)
-        columns(p, 4, row);
-    for (; row < p->m; row++)
-        columns(p, 1, row);
 }

@@ -87,13 +87,13 @@ static int32_t count(const struct lq_planes *p, const uint32_t *plane)
     return sum;
 }
 
-/* All columns for `rows` rows: what is known of the rows is found once. */
+/* All columns for `rows` rows of one line: what is known of the rows is found once. */
 static inline __attribute__((always_inline)) void rows_by_columns(const struct lq_planes *p,
                                                                   int rows, int w_bits, int row)
 {
     size_t words = (size_t)p->rows.runs * (size_t)p->rows.run;
     size_t panel = words * (size_t)p->w_bits * LANES;
-    const uint32_t *a = p->a + (size_t)row * p->rows.step;
+    const uint32_t *a = p->a + lq_row_offset(&p->rows, row);
     int32_t pops[ROWS * MAX_BITS];
 
     for (int r = 0; r < rows; r++)
@@ -111,12 +111,14 @@ static inline __attribute__((always_inline)) void rows_by_columns(const struct l
 
 static inline __attribute__((always_inline)) void all_rows(const struct lq_planes *p, int w_bits)
 {
-    int row = 0;
+    for (int line = 0; line < p->rows.lines; line++) {
+        int row = line * p->rows.width, end = row + p->rows.width;
 
-    for (; row + ROWS <= p->m; row += ROWS)
-        rows_by_columns(p, ROWS, w_bits, row);
-    for (; row < p->m; row++)
-        rows_by_columns(p, 1, w_bits, row);
+        for (; row + ROWS <= end; row += ROWS)
+            rows_by_columns(p, ROWS, w_bits, row);
+        for (; row < end; row++)
+            rows_by_columns(p, 1, w_bits, row);
+    }
 }
 
 void lq_gemm_planes_avx512(const struct lq_planes *p)
