@@ -111,6 +111,8 @@ static int jpeg_header(tjhandle decoder, const void *bytes, size_t size, struct 
 
     if (rc != 0 && !usable)
         return fail_jpeg(decoder, error);
+    if (width < 1 || height < 1) /* tables alone are a JPEG file too */
+        return lq_fail(error, LQ_ERR_FORMAT, "damaged JPEG: it ends before the picture");
     *ret_size = (struct lq_image){.width = width, .height = height};
     *ret_colorspace = colorspace;
     return LQ_OK;
@@ -154,6 +156,20 @@ done:
 
 /* PNG */
 
+/* libpng refuses great sizes as damage, without a number. */
+static int check_png_size(const void *bytes, size_t size, const struct lq_image_limits *limits,
+                          struct lq_error *error)
+{
+    struct lq_reader png = {bytes, size, 8};
+    const uint8_t *start;
+    uint32_t width, height;
+
+    if (!lq_read_bytes(&png, 8, &start) || memcmp(start, "\0\0\0\x0dIHDR", 8) != 0 ||
+        !lq_read_u32(&png, true, &width) || !lq_read_u32(&png, true, &height))
+        return lq_fail(error, LQ_ERR_FORMAT, "damaged PNG: no header at byte 8");
+    return check_pixels(width, height, limits, error);
+}
+
 /* libpng stops at the last pixel and never sees that a file ends there; we do. */
 static int check_png_chunks(const void *bytes, size_t size, struct lq_error *error)
 {
@@ -190,15 +206,14 @@ static int decode_png(const void *bytes, size_t size, const struct lq_image_limi
 {
     png_image png = {.version = PNG_IMAGE_VERSION};
     uint8_t *pixels = NULL;
-    int status = check_png_chunks(bytes, size, error);
+    int status = check_png_size(bytes, size, limits, error);
 
+    if (status == LQ_OK)
+        status = check_png_chunks(bytes, size, error);
     if (status != LQ_OK)
         return status;
     if (!png_image_begin_read_from_memory(&png, bytes, size))
         return fail_png(&png, error);
-    status = check_pixels(png.width, png.height, limits, error);
-    if (status != LQ_OK)
-        goto done;
     /* Samples of 16 bits are as non-linear as those of 8 unless the file says otherwise. */
     png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
     bool alpha = (png.format & PNG_FORMAT_FLAG_ALPHA) != 0;
@@ -215,7 +230,6 @@ static int decode_png(const void *bytes, size_t size, const struct lq_image_limi
             drop_alpha(pixels, count);
         *ret_image = (struct lq_image){(int)png.width, (int)png.height, pixels};
     }
-done:
     png_image_free(&png);
     return status;
 }
