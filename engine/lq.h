@@ -55,7 +55,8 @@ enum lq_status {
 #undef X
 };
 
-/* The first failure of an operation: later ones never overwrite it. Start from {0}. */
+/* The first failure of an operation: later ones never overwrite it. Start from {0}. The text is
+ * UTF-8 without control characters, whatever it quotes: '?' stands for what is not. */
 struct lq_error {
     int status;
     char text[512];

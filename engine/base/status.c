@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 const char *lq_status_text(int status)
 {
     switch (status) {
@@ -31,6 +33,7 @@ int lq_fail(struct lq_error *error, int status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
+    lq_text_make_printable(error->text); /* it may quote a file, or be cut off in a character */
     return status;
 }
 
@@ -53,5 +56,6 @@ int lq_error_prefix(struct lq_error *error, const char *format, ...)
     va_end(arguments);
     used = strlen(error->text);
     snprintf(error->text + used, sizeof(error->text) - used, ": %s", text);
+    lq_text_make_printable(error->text);
     return error->status;
 }
