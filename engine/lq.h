@@ -248,9 +248,12 @@ int lq_model_top_k(const struct lq_model *model, const float *output, int top_k,
  * Data sets: folders of labelled images. Immutable.
  *
  * Three kinds are told apart by what the folder holds:
- *   CIFAR-10 binary   data_batch_*.bin, test_batch.bin: 1 label byte + 3072 bytes (RGB planes)
- *   labels.txt        lines "file name, blank, class index"
- *   class folders     one folder of images per class, classes in byte order of the folders' names
+ *   CIFAR-10 binary   data_batch_1.bin, data_batch_2.bin ... and test_batch.bin: 1 label byte +
+ * 3072 bytes (RGB planes) labels.txt        lines "file name, blank, class index" of files in this
+ * very folder; lines that are empty or start with # are skipped class folders     one folder of
+ * images per class, classes in byte order of the folders' names
+ *
+ * Symbolic links in the folder are followed: whoever fills it decides what is read.
  */
 
 struct lq_dataset;
