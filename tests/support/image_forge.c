@@ -53,7 +53,8 @@ void blob_free(struct blob *blob)
 bool blob_write(const struct blob *blob, const char *path)
 {
     FILE *file = fopen(path, "wb");
-    bool written = file && fwrite(blob->bytes, 1, blob->size, file) == blob->size;
+    bool written =
+        file && (blob->size == 0 || fwrite(blob->bytes, 1, blob->size, file) == blob->size);
 
     return file && fclose(file) == 0 && written;
 }
