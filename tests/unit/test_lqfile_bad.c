@@ -486,7 +486,9 @@ START_TEST(memory_runs_out)
     ck_assert_int_gt(starve(parse_work, &file), 500);
     ck_assert_int_eq(tiny_graph(1, &graph, NULL), LQ_OK);
     ck_assert_int_gt(starve(save_work, graph), 300);
-    lqfile_assert_same(file, lqfile_read(lqfile_path("starved.lq")));
+    struct bytes starved = lqfile_read(lqfile_path("starved.lq"));
+    lqfile_assert_same(file, starved);
+    free(starved.bytes);
     unlink(lqfile_path("starved.lq"));
     ck_assert_int_eq(lqfile_folder_count(), 0);
     lq_graph_destroy(graph);
