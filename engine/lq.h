@@ -104,7 +104,7 @@ struct lq_preprocess {
 /* Checked against the file's header, before any pixel is decoded. */
 struct lq_image_limits {
     size_t max_bytes;  /* encoded */
-    size_t max_pixels; /* width * height */
+    size_t max_pixels; /* width * height; a JPEG's scans are limited with it */
 };
 #define LQ_IMAGE_LIMITS_DEFAULT ((struct lq_image_limits){16u << 20, 1u << 25})
 

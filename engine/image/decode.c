@@ -15,6 +15,10 @@
 #include "base/status.h"
 #include "image/exif.h"
 
+/* Of a JPEG image as large as the limit; smaller ones may have as many more. Encoders write about
+ * ten. */
+#define MAX_SCANS 32
+
 enum lq_image_format lq_image_format(const void *bytes, size_t size)
 {
     static const uint8_t jpeg[3] = {0xff, 0xd8, 0xff};
@@ -118,6 +122,40 @@ static int jpeg_header(tjhandle decoder, const void *bytes, size_t size, struct 
     return LQ_OK;
 }
 
+/* Segments are stepped over: a thumbnail inside one has scans of its own. */
+static size_t count_scans(const uint8_t *bytes, size_t size)
+{
+    size_t scans = 0, at = 2;
+
+    while (at + 4 <= size && !(bytes[at] == 0xff && bytes[at + 1] == 0xd9)) {
+        uint8_t marker = bytes[at + 1];
+
+        if (bytes[at] != 0xff || marker == 0xff) { /* compressed data, fill bytes */
+            at++;
+        } else if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) { /* no segment */
+            at += 2;
+        } else {
+            scans += marker == 0xda;
+            at += 2 + (size_t)bytes[at + 2] * 256 + bytes[at + 3];
+        }
+    }
+    return scans;
+}
+
+/* A scan may be ten bytes and still visit every pixel. */
+static int check_scans(const void *bytes, size_t size, const struct lq_image *image,
+                       const struct lq_image_limits *limits, struct lq_error *error)
+{
+    size_t pixels = (size_t)image->width * (size_t)image->height, scans = count_scans(bytes, size);
+
+    if (scans > limits->max_pixels / pixels * MAX_SCANS)
+        return lq_fail(error, LQ_ERR_LIMIT,
+                       "JPEG of %zu scans of %d x %d pixels, at most %zu are "
+                       "decoded",
+                       scans, image->width, image->height, limits->max_pixels / pixels * MAX_SCANS);
+    return LQ_OK;
+}
+
 static int decode_jpeg(const void *bytes, size_t size, const struct lq_image_limits *limits,
                        struct lq_image *ret_image, struct lq_error *error)
 {
@@ -132,6 +170,8 @@ static int decode_jpeg(const void *bytes, size_t size, const struct lq_image_lim
     status = jpeg_header(decoder, bytes, size, &image, &colorspace, error);
     if (status == LQ_OK)
         status = check_pixels((uint32_t)image.width, (uint32_t)image.height, limits, error);
+    if (status == LQ_OK)
+        status = check_scans(bytes, size, &image, limits, error);
     if (status != LQ_OK)
         goto done;
     bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
