@@ -511,6 +511,63 @@ START_TEST(png_of_many_chunks)
 }
 END_TEST
 
+/* Progressive, 64 x 64 grey pixels: all DC values in one scan, then scans that end every block's AC
+ * values in one byte. */
+static struct blob many_scans(int scans)
+{
+    static const uint8_t zeros[16];
+    uint8_t ones[64];
+    struct blob jpeg = {0};
+
+    memset(ones, 1, sizeof(ones));
+    blob_add(&jpeg, "\xff\xd8\xff\xdb\0\x43\0", 7);
+    blob_add(&jpeg, ones, 64);
+    blob_add(&jpeg, "\xff\xc2\0\x0b\x08\0\x40\0\x40\1\1\x11\0", 13);
+    blob_add(&jpeg, "\xff\xc4\0\x14\0\1", 6); /* one DC code: a difference of 0 */
+    blob_add(&jpeg, zeros, 16);
+    blob_add(&jpeg, "\xff\xc4\0\x14\x10\1", 6); /* one AC code: 64 and 6 bits of blocks end */
+    blob_add(&jpeg, zeros, 15);
+    blob_number(&jpeg, 0x60, 1, true);
+    blob_add(&jpeg, "\xff\xda\0\x08\1\1\0\0\0\0", 10);
+    blob_add(&jpeg, zeros, 8);
+    for (int i = 1; i < scans; i++)
+        blob_add(&jpeg, "\xff\xda\0\x08\1\1\0\1\x3f\0\0", 11);
+    blob_add(&jpeg, "\xff\xd9", 2);
+    return jpeg;
+}
+
+/* Each scan visits every pixel: the larger the image, the fewer of them. */
+START_TEST(jpeg_scans)
+{
+    static const struct {
+        int scans;
+        size_t max_pixels;
+        int status;
+        const char *text;
+    } cases[] = {
+        {2, 4096, LQ_OK, ""},
+        {32, 4096, LQ_OK, ""},
+        {33, 4096, LQ_ERR_LIMIT, "JPEG of 33 scans of 64 x 64 pixels, at most 32 are decoded"},
+        {64, 8192, LQ_OK, ""},
+        {65, 8192, LQ_ERR_LIMIT, "JPEG of 65 scans of 64 x 64 pixels, at most 64 are decoded"},
+        {500, 1 << 20, LQ_OK, ""},
+        {502, 1 << 20, LQ_ERR_FORMAT, "more than 500 scans"}, /* libjpeg's own limit */
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct lq_image_limits limits = {1 << 20, cases[i].max_pixels};
+        struct blob jpeg = many_scans(cases[i].scans);
+
+        struct blob thumbnail = many_scans(100);
+        jpeg_insert(&jpeg, 0xe1, thumbnail.bytes,
+                    thumbnail.size); /* a thumbnail has scans of its own */
+        assert_refused(&jpeg, &limits, cases[i].status, cases[i].text, cases[i].text);
+        blob_free(&thumbnail);
+        blob_free(&jpeg);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("image_bad");
@@ -532,5 +589,6 @@ int main(void)
     tcase_add_test(tests, jpeg_segments_that_lie);
     tcase_add_test(tests, png_bombs);
     tcase_add_test(tests, png_of_many_chunks);
+    tcase_add_test(tests, jpeg_scans);
     return suite_main("image_bad", tests);
 }
