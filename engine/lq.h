@@ -55,13 +55,13 @@ enum lq_status {
 #undef X
 };
 
-/* The first failure of an operation: later ones never overwrite it. Start from {0}. */
+/* The first failure of an operation: later ones never overwrite it. Start from {0}. The text is
+ * UTF-8 without control characters, whatever it quotes: '?' stands for what is not. */
 struct lq_error {
     int status;
     char text[512];
 };
-/* Fills *error, unless it is NULL or filled already. A text that is too long is cut between two
- * characters of UTF-8. */
+/* Fills *error, unless it is NULL or filled already. A text that is too long is cut. */
 void lq_error_set(struct lq_error *error, int status, const char *format, ...) LQ_PRINTF(3, 4);
 
 /* A constant text for a status; "unknown status" for any other number. */
@@ -106,7 +106,7 @@ struct lq_preprocess {
 /* Checked against the file's header, before any pixel is decoded. */
 struct lq_image_limits {
     size_t max_bytes;  /* encoded */
-    size_t max_pixels; /* width * height */
+    size_t max_pixels; /* width * height; a JPEG's scans are limited with it */
 };
 #define LQ_IMAGE_LIMITS_DEFAULT ((struct lq_image_limits){16u << 20, 1u << 25})
 
@@ -250,9 +250,12 @@ int lq_model_top_k(const struct lq_model *model, const float *output, int top_k,
  * Data sets: folders of labelled images. Immutable.
  *
  * Three kinds are told apart by what the folder holds:
- *   CIFAR-10 binary   data_batch_*.bin, test_batch.bin: 1 label byte + 3072 bytes (RGB planes)
- *   labels.txt        lines "file name, blank, class index"
- *   class folders     one folder of images per class, classes in byte order of the folders' names
+ *   CIFAR-10 binary   data_batch_1.bin, data_batch_2.bin ... and test_batch.bin: 1 label byte +
+ * 3072 bytes (RGB planes) labels.txt        lines "file name, blank, class index" of files in this
+ * very folder; lines that are empty or start with # are skipped class folders     one folder of
+ * images per class, classes in byte order of the folders' names
+ *
+ * Symbolic links in the folder are followed: whoever fills it decides what is read.
  */
 
 struct lq_dataset;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 const char *lq_status_text(int status)
 {
     switch (status) {
@@ -21,22 +23,6 @@ const char *lq_status_text(int status)
     }
 }
 
-/* Drops a character of UTF-8 that the end of the buffer has cut. */
-static void mend_end(char *text, size_t size)
-{
-    size_t length = strlen(text), at = length, whole;
-    unsigned char lead;
-
-    if (length + 1 < size)
-        return; /* it all fitted */
-    do
-        lead = (unsigned char)text[--at];
-    while (at > 0 && length - at < 4 && (lead & 0xc0) == 0x80);
-    whole = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    if (length - at < whole)
-        text[at] = '\0';
-}
-
 void lq_error_set(struct lq_error *error, int status, const char *format, ...)
 {
     va_list arguments;
@@ -47,7 +33,7 @@ void lq_error_set(struct lq_error *error, int status, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
-    mend_end(error->text, sizeof(error->text));
+    lq_text_make_printable(error->text); /* it may quote a file, or be cut off in a character */
 }
 
 int lq_error_prefix(struct lq_error *error, const char *format, ...)
@@ -64,6 +50,6 @@ int lq_error_prefix(struct lq_error *error, const char *format, ...)
     va_end(arguments);
     used = strlen(error->text);
     snprintf(error->text + used, sizeof(error->text) - used, ": %s", text);
-    mend_end(error->text, sizeof(error->text));
+    lq_text_make_printable(error->text);
     return error->status;
 }

@@ -15,6 +15,10 @@
 #include "base/status.h"
 #include "image/exif.h"
 
+/* Of a JPEG image as large as the limit; smaller ones may have as many more. Encoders write about
+ * ten. */
+#define MAX_SCANS 32
+
 enum lq_image_format lq_image_format(const void *bytes, size_t size)
 {
     static const uint8_t jpeg[3] = {0xff, 0xd8, 0xff};
@@ -111,10 +115,44 @@ static int jpeg_header(tjhandle decoder, const void *bytes, size_t size, struct 
 
     if (rc != 0 && !usable)
         return fail_jpeg(decoder, error);
-    if (width < 1 || height < 1)
-        return lq_fail(error, LQ_ERR_FORMAT, "damaged JPEG: it holds no picture");
+    if (width < 1 || height < 1) /* tables alone are a JPEG file too */
+        return lq_fail(error, LQ_ERR_FORMAT, "damaged JPEG: it ends before the picture");
     *ret_size = (struct lq_image){.width = width, .height = height};
     *ret_colorspace = colorspace;
+    return LQ_OK;
+}
+
+/* Segments are stepped over: a thumbnail inside one has scans of its own. */
+static size_t count_scans(const uint8_t *bytes, size_t size)
+{
+    size_t scans = 0, at = 2;
+
+    while (at + 4 <= size && !(bytes[at] == 0xff && bytes[at + 1] == 0xd9)) {
+        uint8_t marker = bytes[at + 1];
+
+        if (bytes[at] != 0xff || marker == 0xff) { /* compressed data, fill bytes */
+            at++;
+        } else if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) { /* no segment */
+            at += 2;
+        } else {
+            scans += marker == 0xda;
+            at += 2 + (size_t)bytes[at + 2] * 256 + bytes[at + 3];
+        }
+    }
+    return scans;
+}
+
+/* A scan may be ten bytes and still visit every pixel. */
+static int check_scans(const void *bytes, size_t size, const struct lq_image *image,
+                       const struct lq_image_limits *limits, struct lq_error *error)
+{
+    size_t pixels = (size_t)image->width * (size_t)image->height, scans = count_scans(bytes, size);
+
+    if (scans > limits->max_pixels / pixels * MAX_SCANS)
+        return lq_fail(error, LQ_ERR_LIMIT,
+                       "JPEG of %zu scans of %d x %d pixels, at most %zu are "
+                       "decoded",
+                       scans, image->width, image->height, limits->max_pixels / pixels * MAX_SCANS);
     return LQ_OK;
 }
 
@@ -132,6 +170,8 @@ static int decode_jpeg(const void *bytes, size_t size, const struct lq_image_lim
     status = jpeg_header(decoder, bytes, size, &image, &colorspace, error);
     if (status == LQ_OK)
         status = check_pixels((uint32_t)image.width, (uint32_t)image.height, limits, error);
+    if (status == LQ_OK)
+        status = check_scans(bytes, size, &image, limits, error);
     if (status != LQ_OK)
         goto done;
     bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
@@ -155,6 +195,20 @@ done:
 }
 
 /* PNG */
+
+/* libpng refuses great sizes as damage, without a number. */
+static int check_png_size(const void *bytes, size_t size, const struct lq_image_limits *limits,
+                          struct lq_error *error)
+{
+    struct lq_reader png = {bytes, size, 8};
+    const uint8_t *start;
+    uint32_t width, height;
+
+    if (!lq_read_bytes(&png, 8, &start) || memcmp(start, "\0\0\0\x0dIHDR", 8) != 0 ||
+        !lq_read_u32(&png, true, &width) || !lq_read_u32(&png, true, &height))
+        return lq_fail(error, LQ_ERR_FORMAT, "damaged PNG: no header at byte 8");
+    return check_pixels(width, height, limits, error);
+}
 
 /* libpng stops at the last pixel and never sees that a file ends there; we do. */
 static int check_png_chunks(const void *bytes, size_t size, struct lq_error *error)
@@ -192,15 +246,14 @@ static int decode_png(const void *bytes, size_t size, const struct lq_image_limi
 {
     png_image png = {.version = PNG_IMAGE_VERSION};
     uint8_t *pixels = NULL;
-    int status = check_png_chunks(bytes, size, error);
+    int status = check_png_size(bytes, size, limits, error);
 
+    if (status == LQ_OK)
+        status = check_png_chunks(bytes, size, error);
     if (status != LQ_OK)
         return status;
     if (!png_image_begin_read_from_memory(&png, bytes, size))
         return fail_png(&png, error);
-    status = check_pixels(png.width, png.height, limits, error);
-    if (status != LQ_OK)
-        goto done;
     /* Samples of 16 bits are as non-linear as those of 8 unless the file says otherwise. */
     png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
     bool alpha = (png.format & PNG_FORMAT_FLAG_ALPHA) != 0;
@@ -217,7 +270,6 @@ static int decode_png(const void *bytes, size_t size, const struct lq_image_limi
             drop_alpha(pixels, count);
         *ret_image = (struct lq_image){(int)png.width, (int)png.height, pixels};
     }
-done:
     png_image_free(&png);
     return status;
 }

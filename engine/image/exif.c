@@ -96,7 +96,8 @@ int lq_exif_png_orientation(const void *bytes, size_t size)
     if (!lq_read_skip(&png, 8))
         return ORIENTATION_NONE;
     while (lq_read_u32(&png, true, &length) && lq_read_bytes(&png, 4, &type) &&
-           lq_read_bytes(&png, length, &payload) && lq_read_skip(&png, 4))
+           lq_read_bytes(&png, length, &payload) && lq_read_skip(&png, 4) &&
+           memcmp(type, "IEND", 4) != 0) /* what stands behind the picture is not about it */
         if (memcmp(type, "eXIf", 4) == 0)
             return tiff_orientation(payload, length);
     return ORIENTATION_NONE;

@@ -19,7 +19,7 @@ static int parse_crop(const char *word, size_t length, struct lq_augmentation *a
     long crop = strtol(word + 4, &end, 10);
     size_t rest = length - (size_t)(end - word);
 
-    if (length < 6 || crop < 1 || crop > MAX_CROP || *end != '-')
+    if (length < 6 || word[4] < '0' || word[4] > '9' || crop < 1 || crop > MAX_CROP || *end != '-')
         return LQ_ERR_INVALID;
     for (int i = 0; i < 3; i++)
         if (strlen(borders[i]) == rest - 1 && memcmp(borders[i], end + 1, rest - 1) == 0) {

@@ -154,7 +154,9 @@ static int parse_line(struct lq_dataset *d, const char *folder, char *line, stru
                        MAX_CLASSES - 1);
     while (blank > line && (blank[-1] == ' ' || blank[-1] == '\t'))
         *--blank = '\0';
-    if (strchr(line, '/') || strcmp(line, "..") == 0 || strcmp(line, ".") == 0 || !*line)
+    if (!*line)
+        return lq_fail(error, LQ_ERR_FORMAT, "no file name before the class");
+    if (strchr(line, '/') || strcmp(line, "..") == 0 || strcmp(line, ".") == 0)
         return lq_fail(error, LQ_ERR_INVALID, "file name '%.64s' leaves the folder", line);
     return add_item(d, join(&d->arena, folder, line), label, error);
 }
@@ -256,16 +258,17 @@ int lq_dataset_open(const char *path, enum lq_split split, struct lq_dataset **r
                     struct lq_error *error)
 {
     struct lq_dataset *d = lq_alloc(1, sizeof(*d));
-    char *cifar, *list;
+    char *test, *train, *list;
     int status;
 
     if (!d)
         return lq_fail_memory(error);
-    cifar = join(&d->arena, path, "test_batch.bin");
+    test = join(&d->arena, path, "test_batch.bin");
+    train = join(&d->arena, path, "data_batch_1.bin");
     list = join(&d->arena, path, "labels.txt");
-    if (!cifar || !list)
+    if (!test || !train || !list)
         status = lq_fail_memory(error);
-    else if (exists(cifar))
+    else if (exists(test) || exists(train))
         status = open_cifar(d, path, split, error);
     else if (exists(list))
         status = open_list(d, path, list, error);

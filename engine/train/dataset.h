@@ -14,7 +14,7 @@ int64_t lq_dataset_label(const struct lq_dataset *dataset, int64_t i);
 int64_t lq_dataset_classes(const struct lq_dataset *dataset);
 
 /* Decoded pixels of item i. Any thread. Errors: those of lq_image_decode with the file's path in
- * front, LQ_ERR_IO. */
+ * front, LQ_ERR_NOT_FOUND, LQ_ERR_IO, LQ_ERR_INVALID (not a regular file). */
 int lq_dataset_image(const struct lq_dataset *dataset, int64_t i,
                      const struct lq_image_limits *limits, struct lq_image *ret_image,
                      struct lq_error *error) LQ_MUST_CHECK;

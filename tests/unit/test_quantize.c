@@ -4,7 +4,6 @@
  */
 #include "support/suite.h"
 #include <ftw.h>
-#include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +11,8 @@
 #include <unistd.h>
 
 #include "lq.h"
+#include "support/image_forge.h"
 #include "support/onnx_text.h"
-#include "support/pictures.h"
 
 enum { IMAGES = 24, SIDE = 8, CLASSES = 4 };
 
@@ -94,10 +93,10 @@ static void setup(void)
             pixels[j] = (uint8_t)rand();
         snprintf(path, sizeof(path), "%s/data/%d", folder, i % CLASSES);
         mkdir(path, 0755);
-        struct picture png = picture_png(pixels, SIDE, SIDE, PNG_COLOR_TYPE_RGB, 8);
+        struct blob png = png_file(pixels, SIDE, SIDE, NULL, NULL);
         snprintf(name, sizeof(name), "data/%d/%d.png", i % CLASSES, i);
         put(name, png.bytes, png.size);
-        free(png.bytes);
+        blob_free(&png);
     }
     char *text = network_text();
     uint8_t *bytes = onnx_from_text(text, &size);

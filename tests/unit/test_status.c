@@ -33,25 +33,42 @@ START_TEST(long_texts_are_cut)
 }
 END_TEST
 
-/* With 0..4 letters in front, the end falls on each byte of a character of 2, 3 and 4 bytes. */
-START_TEST(characters_stay_whole)
+/* Whatever is quoted, a message can be printed: no escape sequences, no half characters. */
+START_TEST(texts_are_printable)
 {
-    static const char *const characters[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    static const struct {
+        const char *quoted, *text;
+    } cases[] = {
+        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\x88", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\x88"},
+        {"\x1b[2J\n\t\r\x7f", "?[2J????"},
+        {"a\xc2\x9b"
+         "b\xc2\xa0",
+         "a?b\xc2\xa0"}, /* U+009B, U+00A0 */
+        {"\xff\xfe\x80", "???"},
+        {"\xc3", "?"},
+        {"\xe2\x82x", "??x"},
+        {"\xc0\xaf", "??"},           /* '/' in two bytes */
+        {"\xed\xa0\x80", "???"},      /* a surrogate */
+        {"\xf4\x90\x80\x80", "????"}, /* U+110000 */
+    };
 
-    for (int kind = 0; kind < 3; kind++)
-        for (int front = 0; front < 5; front++) {
-            struct lq_error error = {0};
-            char longest[2000] = "xxxxx";
-            size_t width = strlen(characters[kind]), length = (size_t)front;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct lq_error error = {0}, prefixed = {0};
 
-            while (length + width < sizeof(longest)) {
-                memcpy(longest + length, characters[kind], width + 1);
-                length += width;
-            }
-            lq_error_set(&error, LQ_ERR_FORMAT, "%s", longest);
-            size_t room = sizeof(error.text) - 1 - (size_t)front;
-            ck_assert_uint_eq(strlen(error.text), (size_t)front + room / width * width);
-        }
+        lq_error_set(&error, LQ_ERR_FORMAT, "%s", cases[i].quoted);
+        ck_assert_str_eq(error.text, cases[i].text);
+        lq_error_set(&prefixed, LQ_ERR_FORMAT, "%s", "");
+        lq_error_prefix(&prefixed, "%s", cases[i].quoted);
+        ck_assert_int_eq(strncmp(prefixed.text, cases[i].text, strlen(cases[i].text)), 0);
+    }
+    struct lq_error error = {0};
+    char longest[1001] = ""; /* cut after 511 bytes: amid the 256th character */
+
+    for (int i = 0; i < 1000; i += 2)
+        memcpy(longest + i, "\xc3\xa4", 3);
+    lq_error_set(&error, LQ_ERR_FORMAT, "%s", longest);
+    ck_assert_uint_eq(strlen(error.text), sizeof(error.text) - 1);
+    ck_assert_str_eq(error.text + sizeof(error.text) - 4, "\xc3\xa4?");
 }
 END_TEST
 
@@ -69,7 +86,7 @@ int main(void)
 
     tcase_add_test(tests, first_failure_wins);
     tcase_add_test(tests, long_texts_are_cut);
-    tcase_add_test(tests, characters_stay_whole);
+    tcase_add_test(tests, texts_are_printable);
     tcase_add_test(tests, every_status_has_a_text);
     return suite_main("status", tests);
 }
