@@ -95,6 +95,27 @@ int lq_onnx_const_parse(struct lq_onnx *onnx, const Onnx__TensorProto *proto,
 /* Shape of a runtime value as ONNX states it: rank + 1 dimensions, the first LQ_ONNX_BATCH. */
 int lq_onnx_shape(const struct lq_onnx *onnx, int value, int64_t *ret_dims);
 
+/* What a node is converted with. The runtime value, or the constant (NULL where it is left out), at
+ * input `at`; a constant of so many floats. */
+int lq_onnx_runtime(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at,
+                    int *ret_value) LQ_MUST_CHECK;
+int lq_onnx_constant(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at,
+                     const struct lq_onnx_const **ret_constant) LQ_MUST_CHECK;
+int lq_onnx_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at, int64_t count,
+                   const struct lq_onnx_const **ret_constant) LQ_MUST_CHECK;
+/* Adds the node to the graph under its own names. */
+int lq_onnx_add_node(struct lq_onnx *onnx, const struct lq_onnx_node *node,
+                     struct lq_node_spec *spec) LQ_MUST_CHECK;
+/* A tensor "node.param" of these floats; NULL: the caller fills it in. */
+int lq_onnx_add_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, const char *param,
+                       struct lq_shape shape, const float *floats,
+                       struct lq_tensor **ret_tensor) LQ_MUST_CHECK;
+/* kernel: default of kernel_shape (from the weights), or NULL where the attribute must be there. */
+int lq_onnx_window(struct lq_onnx *onnx, const struct lq_onnx_node *node, const int *kernel,
+                   struct lq_window *ret_window) LQ_MUST_CHECK;
+
+lq_onnx_function lq_onnx_convert_conv, lq_onnx_convert_gemm, lq_onnx_convert_matmul,
+    lq_onnx_convert_batch_norm;
 lq_onnx_function lq_onnx_fold_constant, lq_onnx_fold_shape, lq_onnx_fold_gather,
     lq_onnx_fold_squeeze, lq_onnx_fold_concat, lq_onnx_fold_reshape, lq_onnx_fold_slice,
     lq_onnx_fold_transpose, lq_onnx_fold_cast, lq_onnx_fold_constant_of_shape,

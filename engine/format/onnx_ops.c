@@ -14,7 +14,7 @@
 #include "format/onnx_internal.h"
 
 /* The runtime value at input `at`. */
-static int runtime(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at, int *ret_value)
+int lq_onnx_runtime(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at, int *ret_value)
 {
     if (at >= node->input_count || !node->inputs[at] || node->inputs[at]->constant)
         return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "input %d is constant or missing", at);
@@ -23,8 +23,8 @@ static int runtime(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at
 }
 
 /* The constant at input `at`; NULL where it is left out. */
-static int constant(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at,
-                    const struct lq_onnx_const **ret_constant)
+int lq_onnx_constant(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at,
+                     const struct lq_onnx_const **ret_constant)
 {
     *ret_constant = NULL;
     if (at >= node->input_count || !node->inputs[at])
@@ -35,10 +35,10 @@ static int constant(struct lq_onnx *onnx, const struct lq_onnx_node *node, int a
     return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "input %d is not constant", at);
 }
 
-static int constant_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at,
-                           int64_t count, const struct lq_onnx_const **ret_constant)
+int lq_onnx_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at, int64_t count,
+                   const struct lq_onnx_const **ret_constant)
 {
-    int status = constant(onnx, node, at, ret_constant);
+    int status = lq_onnx_constant(onnx, node, at, ret_constant);
 
     if (status != LQ_OK)
         return status;
@@ -48,8 +48,8 @@ static int constant_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node
     return LQ_OK;
 }
 
-static int add_node(struct lq_onnx *onnx, const struct lq_onnx_node *node,
-                    struct lq_node_spec *spec)
+int lq_onnx_add_node(struct lq_onnx *onnx, const struct lq_onnx_node *node,
+                     struct lq_node_spec *spec)
 {
     int value = -1, status;
 
@@ -64,22 +64,22 @@ static int add_unary(struct lq_onnx *onnx, const struct lq_onnx_node *node, enum
                      const struct lq_attributes *attributes)
 {
     struct lq_node_spec spec = {.kind = kind, .attributes = *attributes, .input_count = 1};
-    int status = runtime(onnx, node, 0, &spec.inputs[0]);
+    int status = lq_onnx_runtime(onnx, node, 0, &spec.inputs[0]);
 
-    return status == LQ_OK ? add_node(onnx, node, &spec) : status;
+    return status == LQ_OK ? lq_onnx_add_node(onnx, node, &spec) : status;
 }
 
 /* Just another name for its input. */
 static int convert_alias(struct lq_onnx *onnx, const struct lq_onnx_node *node)
 {
-    int value = -1, status = runtime(onnx, node, 0, &value);
+    int value = -1, status = lq_onnx_runtime(onnx, node, 0, &value);
 
     return status == LQ_OK ? lq_onnx_define(onnx, node->proto->output[0], NULL, value) : status;
 }
 
 /* A tensor "node.param" filled with floats, which may be NULL: filled in by the caller. */
-static int add_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, const char *param,
-                      struct lq_shape shape, const float *floats, struct lq_tensor **ret_tensor)
+int lq_onnx_add_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, const char *param,
+                       struct lq_shape shape, const float *floats, struct lq_tensor **ret_tensor)
 {
     size_t length = strlen(node->name) + strlen(param) + 2;
     char *name = lq_arena_alloc(&onnx->arena, length, 1);
@@ -93,24 +93,6 @@ static int add_floats(struct lq_onnx *onnx, const struct lq_onnx_node *node, con
         lq_error_prefix(onnx->error, "node '%.64s'", node->name);
     else if (floats)
         memcpy((void *)(*ret_tensor)->data, floats, lq_tensor_bytes(*ret_tensor));
-    return status;
-}
-
-static int add_bias(struct lq_onnx *onnx, const struct lq_onnx_node *node, int at, int channels,
-                    struct lq_node_spec *spec)
-{
-    const struct lq_onnx_const *bias;
-    struct lq_tensor *tensor;
-    int status = constant(onnx, node, at, &bias);
-
-    if (status != LQ_OK || !bias)
-        return status;
-    status = constant_floats(onnx, node, at, channels, &bias);
-    if (status == LQ_OK)
-        status =
-            add_floats(onnx, node, "bias", (struct lq_shape){1, {channels}}, bias->floats, &tensor);
-    if (status == LQ_OK)
-        spec->params[LQ_PARAM_BIAS] = tensor;
     return status;
 }
 
@@ -173,12 +155,12 @@ static int apply_auto_pad(struct lq_onnx *onnx, const struct lq_onnx_node *node,
 }
 
 /* kernel: default of kernel_shape (from the weights), or NULL where the attribute must be there. */
-static int read_window(struct lq_onnx *onnx, const struct lq_onnx_node *node, const int *kernel,
-                       struct lq_window *ret_window)
+int lq_onnx_window(struct lq_onnx *onnx, const struct lq_onnx_node *node, const int *kernel,
+                   struct lq_window *ret_window)
 {
     int size[2] = {kernel ? kernel[0] : 0, kernel ? kernel[1] : 0}, strides[2] = {1, 1};
     int dilations[2] = {1, 1}, pads[4] = {0, 0, 0, 0}, value = -1;
-    int status = runtime(onnx, node, 0, &value);
+    int status = lq_onnx_runtime(onnx, node, 0, &value);
 
     if (status == LQ_OK && onnx->graph->values[value].shape.rank != 3)
         status = lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "input is no feature map");
@@ -201,171 +183,6 @@ static int read_window(struct lq_onnx *onnx, const struct lq_onnx_node *node, co
     return apply_auto_pad(onnx, node, &onnx->graph->values[value].shape, ret_window);
 }
 
-/* [out][in][taps] -> [out][taps][in] */
-static void turn_weights(const float *from, int out, int in, int taps, float *to)
-{
-    for (size_t o = 0; o < (size_t)out; o++)
-        for (size_t tap = 0; tap < (size_t)taps; tap++)
-            for (size_t i = 0; i < (size_t)in; i++)
-                *to++ = from[(o * (size_t)in + i) * (size_t)taps + tap];
-}
-
-static int convert_conv(struct lq_onnx *onnx, const struct lq_onnx_node *node)
-{
-    struct lq_node_spec spec = {.kind = LQ_OP_CONV, .input_count = 1};
-    const struct lq_onnx_const *weights;
-    struct lq_tensor *tensor;
-    int64_t groups;
-    int status = runtime(onnx, node, 0, &spec.inputs[0]);
-
-    if (status == LQ_OK)
-        status = constant(onnx, node, 1, &weights);
-    if (status == LQ_OK)
-        status = lq_onnx_int(onnx, node, "group", 1, &groups);
-    if (status != LQ_OK)
-        return status;
-    if (!weights || !weights->floats || weights->rank != 4 || weights->count < 1)
-        return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "weights are missing or not of rank 4");
-    if (groups < 1 || groups > LQ_MAX_DIM)
-        return lq_onnx_fail(onnx, node, LQ_ERR_FORMAT, "attribute group is %lld",
-                            (long long)groups);
-    int dims[4];
-    for (int i = 0; i < 4; i++)
-        dims[i] = (int)weights->dims[i]; /* their product is at most LQ_MAX_ELEMENTS */
-    status = read_window(onnx, node, dims + 2, &spec.attributes.window);
-    if (status == LQ_OK)
-        status =
-            add_floats(onnx, node, "weight",
-                       (struct lq_shape){4, {dims[0], dims[2], dims[3], dims[1]}}, NULL, &tensor);
-    if (status == LQ_OK)
-        status = add_bias(onnx, node, 2, dims[0], &spec);
-    if (status != LQ_OK)
-        return status;
-    turn_weights(weights->floats, dims[0], dims[1], dims[2] * dims[3], (float *)tensor->data);
-    spec.params[LQ_PARAM_WEIGHT] = tensor;
-    spec.attributes.out_channels = dims[0];
-    spec.attributes.groups = (int)groups;
-    return add_node(onnx, node, &spec);
-}
-
-/* y = alpha * x b + beta * c, with b as [out][in] or [in][out]. */
-static int add_dense(struct lq_onnx *onnx, const struct lq_onnx_node *node, bool out_first,
-                     float alpha, struct lq_node_spec *spec)
-{
-    const struct lq_onnx_const *weights;
-    struct lq_tensor *tensor;
-    int status = constant(onnx, node, 1, &weights);
-
-    if (status != LQ_OK)
-        return status;
-    if (!weights || !weights->floats || weights->rank != 2 || weights->count < 1)
-        return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "weights are missing or not of rank 2");
-    int out = (int)weights->dims[out_first ? 0 : 1], in = (int)weights->dims[out_first ? 1 : 0];
-    status = add_floats(onnx, node, "weight", (struct lq_shape){2, {out, in}}, NULL, &tensor);
-    if (status != LQ_OK)
-        return status;
-    float *to = (float *)tensor->data;
-    for (size_t o = 0; o < (size_t)out; o++)
-        for (size_t i = 0; i < (size_t)in; i++)
-            *to++ = alpha * weights->floats[out_first ? o * (size_t)in + i : i * (size_t)out + o];
-    spec->kind = LQ_OP_DENSE;
-    spec->input_count = 1;
-    spec->attributes.out_channels = out;
-    spec->params[LQ_PARAM_WEIGHT] = tensor;
-    return runtime(onnx, node, 0, &spec->inputs[0]);
-}
-
-/* Gemm's third input: a number for all outputs, or one for each; times beta. */
-static int add_gemm_bias(struct lq_onnx *onnx, const struct lq_onnx_node *node, float beta,
-                         struct lq_node_spec *spec)
-{
-    const struct lq_onnx_const *c;
-    int out = spec->attributes.out_channels, status = constant(onnx, node, 2, &c);
-    struct lq_tensor *tensor;
-
-    if (status != LQ_OK || !c)
-        return status;
-    if (!c->floats || (c->count != out && c->count != 1) || c->rank > 2 ||
-        (c->rank == 2 && c->dims[0] != 1))
-        return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED,
-                            "input 2 has %lld elements, expected %d or one", (long long)c->count,
-                            out);
-    status = add_floats(onnx, node, "bias", (struct lq_shape){1, {out}}, NULL, &tensor);
-    for (int i = 0; i < out && status == LQ_OK; i++)
-        ((float *)tensor->data)[i] = beta * c->floats[c->count == 1 ? 0 : i];
-    if (status == LQ_OK)
-        spec->params[LQ_PARAM_BIAS] = tensor;
-    return status;
-}
-
-static int convert_gemm(struct lq_onnx *onnx, const struct lq_onnx_node *node)
-{
-    struct lq_node_spec spec = {0};
-    int64_t trans_a, trans_b;
-    float alpha, beta;
-    int status = lq_onnx_int(onnx, node, "transA", 0, &trans_a);
-
-    if (status == LQ_OK)
-        status = lq_onnx_int(onnx, node, "transB", 0, &trans_b);
-    if (status == LQ_OK)
-        status = lq_onnx_float(onnx, node, "alpha", 1, &alpha);
-    if (status == LQ_OK)
-        status = lq_onnx_float(onnx, node, "beta", 1, &beta);
-    if (status == LQ_OK && trans_a != 0)
-        status = lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "attribute transA is %lld",
-                              (long long)trans_a);
-    if (status == LQ_OK)
-        status = add_dense(onnx, node, trans_b != 0, alpha, &spec);
-    if (status == LQ_OK)
-        status = add_gemm_bias(onnx, node, beta, &spec);
-    return status == LQ_OK ? add_node(onnx, node, &spec) : status;
-}
-
-static int convert_matmul(struct lq_onnx *onnx, const struct lq_onnx_node *node)
-{
-    struct lq_node_spec spec = {0};
-    int status = add_dense(onnx, node, false, 1, &spec);
-
-    return status == LQ_OK ? add_node(onnx, node, &spec) : status;
-}
-
-static int convert_batch_norm(struct lq_onnx *onnx, const struct lq_onnx_node *node)
-{
-    const enum lq_param params[4] = {LQ_PARAM_GAMMA, LQ_PARAM_BETA, LQ_PARAM_MEAN,
-                                     LQ_PARAM_VARIANCE};
-    struct lq_node_spec spec = {.kind = LQ_OP_BATCH_NORM, .input_count = 1};
-    int64_t training, spatial;
-    int status = runtime(onnx, node, 0, &spec.inputs[0]);
-
-    if (status == LQ_OK)
-        status = lq_onnx_float(onnx, node, "epsilon", 1e-5f, &spec.attributes.epsilon);
-    if (status == LQ_OK)
-        status = lq_onnx_int(onnx, node, "training_mode", 0, &training);
-    if (status == LQ_OK)
-        status = lq_onnx_int(onnx, node, "spatial", 1, &spatial);
-    if (status != LQ_OK)
-        return status;
-    if (training != 0 || spatial != 1)
-        return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED,
-                            "attribute training_mode is %lld, spatial is %lld", (long long)training,
-                            (long long)spatial);
-    const struct lq_shape *in = &onnx->graph->values[spec.inputs[0]].shape;
-    int channels = in->dims[in->rank - 1];
-    for (int i = 0; i < 4; i++) {
-        const struct lq_onnx_const *floats;
-        struct lq_tensor *tensor;
-
-        status = constant_floats(onnx, node, i + 1, channels, &floats);
-        if (status == LQ_OK)
-            status = add_floats(onnx, node, lq_param_text(params[i]),
-                                (struct lq_shape){1, {channels}}, floats->floats, &tensor);
-        if (status != LQ_OK)
-            return status;
-        spec.params[params[i]] = tensor;
-    }
-    return add_node(onnx, node, &spec);
-}
-
 static int convert_relu(struct lq_onnx *onnx, const struct lq_onnx_node *node)
 {
     struct lq_attributes attributes = {0};
@@ -381,7 +198,7 @@ static int read_bound(struct lq_onnx *onnx, const struct lq_onnx_node *node, con
     int status = lq_onnx_float(onnx, node, name, *bound, bound);
 
     if (status == LQ_OK)
-        status = constant(onnx, node, at, &number);
+        status = lq_onnx_constant(onnx, node, at, &number);
     if (status != LQ_OK || !number)
         return status;
     if (!number->floats || number->count != 1)
@@ -421,8 +238,8 @@ static int add_constant_bias(struct lq_onnx *onnx, const struct lq_onnx_node *no
     if (channels_axis < 0 || bias->dims[channels_axis] != bias->count)
         return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED,
                             "the constant does not lie along the channels");
-    int status = add_floats(onnx, node, "bias", (struct lq_shape){1, {(int)bias->count}},
-                            bias->floats, &tensor);
+    int status = lq_onnx_add_floats(onnx, node, "bias", (struct lq_shape){1, {(int)bias->count}},
+                                    bias->floats, &tensor);
     if (status == LQ_OK)
         status = lq_tensor_check_finite(tensor, onnx->error);
     if (status != LQ_OK)
@@ -446,11 +263,11 @@ static int convert_add(struct lq_onnx *onnx, const struct lq_onnx_node *node)
             node->inputs[i]->constant)
             return add_constant_bias(onnx, node, node->inputs[1 - i]->value,
                                      node->inputs[i]->constant);
-        status = runtime(onnx, node, i, &spec.inputs[i]);
+        status = lq_onnx_runtime(onnx, node, i, &spec.inputs[i]);
         if (status != LQ_OK)
             return status;
     }
-    return add_node(onnx, node, &spec);
+    return lq_onnx_add_node(onnx, node, &spec);
 }
 
 /* Our axis for ONNX's, of a value whose rank without the batch is `rank`; -1: none. */
@@ -474,14 +291,14 @@ static int convert_concat(struct lq_onnx *onnx, const struct lq_onnx_node *node)
     if (status == LQ_OK && node->input_count > LQ_MAX_INPUTS)
         status = lq_onnx_fail(onnx, node, LQ_ERR_LIMIT, "%d inputs", node->input_count);
     for (int i = 0; i < node->input_count && status == LQ_OK; i++)
-        status = runtime(onnx, node, i, &spec.inputs[i]);
+        status = lq_onnx_runtime(onnx, node, i, &spec.inputs[i]);
     if (status != LQ_OK)
         return status;
     spec.attributes.axis = our_axis(axis, onnx->graph->values[spec.inputs[0]].shape.rank);
     if (spec.attributes.axis < 0)
         return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "attribute axis is %lld",
                             (long long)axis);
-    return add_node(onnx, node, &spec);
+    return lq_onnx_add_node(onnx, node, &spec);
 }
 
 /* A list of integers from an attribute or, in later opsets, from input `at`. */
@@ -492,7 +309,7 @@ static int list(struct lq_onnx *onnx, const struct lq_onnx_node *node, const cha
     int status = lq_onnx_ints(onnx, node, name, LQ_ONNX_MAX_RANK, ret_values, ret_count);
 
     if (status == LQ_OK && *ret_count < 0)
-        status = constant(onnx, node, at, &numbers);
+        status = lq_onnx_constant(onnx, node, at, &numbers);
     if (status != LQ_OK || *ret_count >= 0 || !numbers)
         return status;
     if (!numbers->integers || numbers->count > LQ_ONNX_MAX_RANK)
@@ -509,7 +326,7 @@ static int pad_value(struct lq_onnx *onnx, const struct lq_onnx_node *node, floa
     int status = lq_onnx_float(onnx, node, "value", 0, ret_value);
 
     if (status == LQ_OK)
-        status = constant(onnx, node, 2, &value);
+        status = lq_onnx_constant(onnx, node, 2, &value);
     if (status == LQ_OK && value) {
         if (!value->floats || value->count != 1)
             return lq_onnx_fail(onnx, node, LQ_ERR_FORMAT, "input 2 is no single float");
@@ -535,7 +352,7 @@ static int convert_pad(struct lq_onnx *onnx, const struct lq_onnx_node *node)
     if (status == LQ_OK)
         status = list(onnx, node, "pads", 1, pads, &count);
     if (status == LQ_OK)
-        status = runtime(onnx, node, 0, &value);
+        status = lq_onnx_runtime(onnx, node, 0, &value);
     if (status == LQ_OK)
         status = pad_value(onnx, node, &attributes.value);
     if (status != LQ_OK)
@@ -586,7 +403,7 @@ static int convert_slice(struct lq_onnx *onnx, const struct lq_onnx_node *node)
     struct lq_attributes attributes = {.step = {1, 1, 1}};
     int64_t starts[LQ_ONNX_MAX_RANK], ends[LQ_ONNX_MAX_RANK], axes[LQ_ONNX_MAX_RANK],
         steps[LQ_ONNX_MAX_RANK];
-    int count[4], value = -1, status = runtime(onnx, node, 0, &value);
+    int count[4], value = -1, status = lq_onnx_runtime(onnx, node, 0, &value);
 
     if (status == LQ_OK)
         status = list(onnx, node, "starts", 1, starts, &count[0]);
@@ -622,7 +439,7 @@ static int convert_pool(struct lq_onnx *onnx, const struct lq_onnx_node *node)
     bool max = strcmp(node->proto->op_type, "MaxPool") == 0;
     struct lq_attributes attributes = {0};
     int64_t ceil_mode, include, order;
-    int status = read_window(onnx, node, NULL, &attributes.window);
+    int status = lq_onnx_window(onnx, node, NULL, &attributes.window);
 
     if (status == LQ_OK)
         status = lq_onnx_int(onnx, node, "ceil_mode", 0, &ceil_mode);
@@ -674,7 +491,7 @@ static int convert_softmax(struct lq_onnx *onnx, const struct lq_onnx_node *node
     int value = -1, status = lq_onnx_int(onnx, node, "axis", onnx->opset < 13 ? 1 : -1, &axis);
 
     if (status == LQ_OK)
-        status = runtime(onnx, node, 0, &value);
+        status = lq_onnx_runtime(onnx, node, 0, &value);
     if (status != LQ_OK)
         return status;
     const struct lq_shape *shape = &onnx->graph->values[value].shape;
@@ -712,7 +529,7 @@ static int convert_flatten(struct lq_onnx *onnx, const struct lq_onnx_node *node
     int value = -1, status = lq_onnx_int(onnx, node, "axis", 1, &axis);
 
     if (status == LQ_OK)
-        status = runtime(onnx, node, 0, &value);
+        status = lq_onnx_runtime(onnx, node, 0, &value);
     if (status == LQ_OK && axis != 1)
         status =
             lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED, "attribute axis is %lld", (long long)axis);
@@ -729,9 +546,9 @@ static int convert_reshape(struct lq_onnx *onnx, const struct lq_onnx_node *node
     int value = -1, rank, open = -1, status = lq_onnx_int(onnx, node, "allowzero", 0, &allow_zero);
 
     if (status == LQ_OK)
-        status = runtime(onnx, node, 0, &value);
+        status = lq_onnx_runtime(onnx, node, 0, &value);
     if (status == LQ_OK)
-        status = constant(onnx, node, 1, &shape);
+        status = lq_onnx_constant(onnx, node, 1, &shape);
     if (status != LQ_OK)
         return status;
     if (!shape || !shape->integers || shape->count < 2 || shape->count > LQ_MAX_RANK + 1 ||
@@ -765,7 +582,7 @@ static int convert_reduce_mean(struct lq_onnx *onnx, const struct lq_onnx_node *
 {
     struct lq_node_spec spec = {.kind = LQ_OP_GLOBAL_AVERAGE_POOL, .input_count = 1};
     int64_t axes[LQ_ONNX_MAX_RANK], keep, seen = 0;
-    int count, status = runtime(onnx, node, 0, &spec.inputs[0]);
+    int count, status = lq_onnx_runtime(onnx, node, 0, &spec.inputs[0]);
 
     if (status == LQ_OK)
         status = list(onnx, node, "axes", 1, axes, &count);
@@ -781,7 +598,7 @@ static int convert_reduce_mean(struct lq_onnx *onnx, const struct lq_onnx_node *
         return lq_onnx_fail(onnx, node, LQ_ERR_UNSUPPORTED,
                             "a mean over other axes than height and width");
     if (keep != 0)
-        return add_node(onnx, node, &spec);
+        return lq_onnx_add_node(onnx, node, &spec);
     int value, channels = shape->dims[2];
     struct lq_node_spec flat = {
         .kind = LQ_OP_RESHAPE, .attributes = {.shape = {1, {channels}}}, .input_count = 1};
@@ -793,14 +610,14 @@ static int convert_reduce_mean(struct lq_onnx *onnx, const struct lq_onnx_node *
     spec.name = name;
     status = lq_graph_add_node(onnx->graph, &spec, &value, onnx->error);
     flat.inputs[0] = value;
-    return status == LQ_OK ? add_node(onnx, node, &flat) : status;
+    return status == LQ_OK ? lq_onnx_add_node(onnx, node, &flat) : status;
 }
 
 /* Inference keeps everything; a training flag, the third input, must not be set. */
 static int convert_dropout(struct lq_onnx *onnx, const struct lq_onnx_node *node)
 {
     const struct lq_onnx_const *training = NULL;
-    int status = constant(onnx, node, 2, &training);
+    int status = lq_onnx_constant(onnx, node, 2, &training);
 
     if (status == LQ_OK && training &&
         (training->count != 1 || !training->integers || training->integers[0] != 0))
@@ -823,23 +640,24 @@ const struct lq_onnx_op lq_onnx_ops[] = {
     {"Add", convert_add, lq_onnx_fold_arithmetic, ""},
     {"AveragePool", convert_pool, NULL,
      " auto_pad ceil_mode count_include_pad dilations kernel_shape pads strides "},
-    {"BatchNormalization", convert_batch_norm, NULL, " epsilon momentum spatial training_mode "},
+    {"BatchNormalization", lq_onnx_convert_batch_norm, NULL,
+     " epsilon momentum spatial training_mode "},
     {"Cast", convert_cast, lq_onnx_fold_cast, " to "},
     {"Clip", convert_clip, NULL, " max min "},
     {"Concat", convert_concat, lq_onnx_fold_concat, " axis "},
     {"Constant", NULL, lq_onnx_fold_constant,
      " value value_float value_floats value_int value_ints "},
     {"ConstantOfShape", NULL, lq_onnx_fold_constant_of_shape, " value "},
-    {"Conv", convert_conv, NULL, " auto_pad dilations group kernel_shape pads strides "},
+    {"Conv", lq_onnx_convert_conv, NULL, " auto_pad dilations group kernel_shape pads strides "},
     {"Div", NULL, lq_onnx_fold_arithmetic, ""},
     {"Dropout", convert_dropout, NULL, " ratio seed "},
     {"Flatten", convert_flatten, NULL, " axis "},
     {"Gather", NULL, lq_onnx_fold_gather, " axis "},
-    {"Gemm", convert_gemm, NULL, " alpha beta transA transB "},
+    {"Gemm", lq_onnx_convert_gemm, NULL, " alpha beta transA transB "},
     {"GlobalAveragePool", convert_global_pool, NULL, ""},
     {"Identity", convert_alias, lq_onnx_fold_identity, ""},
     {"LRN", convert_lrn, NULL, " alpha beta bias size "},
-    {"MatMul", convert_matmul, NULL, ""},
+    {"MatMul", lq_onnx_convert_matmul, NULL, ""},
     {"MaxPool", convert_pool, NULL,
      " auto_pad ceil_mode dilations kernel_shape pads storage_order strides "},
     {"Mul", NULL, lq_onnx_fold_arithmetic, ""},
