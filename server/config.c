@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
@@ -62,15 +63,22 @@ int config_split_address(const char *text, char *ret_host, size_t size, int *ret
         port = strtol(colon + 1, &end, 10);
     if (port < 0 || port > 65535 || *end)
         return error_set(error, LQ_ERR_INVALID, "'%s' does not end in :PORT, PORT 0..65535", text);
-    if (host[0] == '[' && length >= 2 && host[length - 1] == ']') {
+    if (length >= 2 && host[0] == '[' && host[length - 1] == ']') {
         host++;
         length -= 2;
     } else if (memchr(host, ':', length)) {
         return error_set(error, LQ_ERR_INVALID, "'%s': write an IPv6 address as [ADDRESS]:PORT",
                          text);
     }
-    if (length == 0 || length >= size)
+    if (length == 0)
         return error_set(error, LQ_ERR_INVALID, "'%s' has no host", text);
+    if (length >= size)
+        return error_set(error, LQ_ERR_INVALID,
+                         "'%.40s': the host has %zu characters, not 1 to %zu", text, length,
+                         size - 1);
+    if (strcspn(host, " \t[]") < length)
+        return error_set(error, LQ_ERR_INVALID, "'%s': a host holds no blanks and no brackets",
+                         text);
     memcpy(ret_host, host, length);
     ret_host[length] = 0;
     *ret_port = (int)port;
@@ -111,7 +119,7 @@ unsigned config_cpu_mask(const struct config *config)
 /* Keys whose text has a grammar of its own. */
 static int check_text(const char *key, const char *value, struct lq_error *error)
 {
-    char host[CONFIG_TEXT_SIZE];
+    char host[CONFIG_HOST_SIZE];
     unsigned mask;
     int port;
 
@@ -149,7 +157,7 @@ static int set_int(int64_t *member, const struct config_key *key, const char *va
 
     errno = 0;
     number = strtoll(value, &end, 10);
-    if (end == value || *end || errno || number < key->min || number > key->max)
+    if (value[0] < '0' || value[0] > '9' || *end || errno || number < key->min || number > key->max)
         return error_set(error, LQ_ERR_INVALID, "'%.40s' is not a whole number from %lld to %lld",
                          value, (long long)key->min, (long long)key->max);
     *member = number;
@@ -222,21 +230,35 @@ struct reading {
     FILE *file;
 };
 
-/* Counts lines itself: inih tells the handler no line number unless built to. */
+/* Hands inih one line, counted here because inih tells the handler no number. Blanks in front go,
+ * for they would make the line a continuation of the one before. */
 static char *read_line(char *line, int size, void *stream)
 {
     struct reading *reading = stream;
-    char *result = fgets(line, size, reading->file);
+    int length = 0, c = getc(reading->file);
 
-    if (!result)
+    if (c == EOF || reading->error->status)
         return NULL;
     reading->line++;
-    if (!strchr(line, '\n') && !feof(reading->file)) {
-        lq_error_set(reading->error, LQ_ERR_FORMAT, "%s:%d: line is longer than %d characters",
-                     reading->path, reading->line, size - 2);
+    for (; c != EOF && c != '\n'; c = getc(reading->file)) {
+        if (c == '\0')
+            lq_error_set(reading->error, LQ_ERR_FORMAT, "%s:%d: no text: a byte is zero",
+                         reading->path, reading->line);
+        if (length == size - 1)
+            lq_error_set(reading->error, LQ_ERR_FORMAT, "%s:%d: line is longer than %d characters",
+                         reading->path, reading->line, size - 1);
+        if (reading->error->status)
+            return NULL;
+        if (length > 0 || !isspace(c))
+            line[length++] = (char)c;
+    }
+    line[length] = '\0';
+    if (line[0] == '[') { /* refused here, for inih keeps quiet about a section without keys */
+        lq_error_set(reading->error, LQ_ERR_FORMAT, "%s:%d: section %.64s: there are no sections",
+                     reading->path, reading->line, line);
         return NULL;
     }
-    return result;
+    return line;
 }
 
 static int on_pair(void *context, const char *section, const char *name, const char *value)
@@ -245,10 +267,8 @@ static int on_pair(void *context, const char *section, const char *name, const c
     char place[CONFIG_TEXT_SIZE + 16];
     int index = key_index(name);
 
+    (void)section;
     snprintf(place, sizeof place, "%s:%d", reading->path, reading->line);
-    if (section[0])
-        return error_set(reading->error, LQ_ERR_FORMAT,
-                         "%s: section [%.64s]: there are no sections", place, section) == LQ_OK;
     if (index >= 0 && reading->seen[index])
         return error_set(reading->error, LQ_ERR_FORMAT, "%s: %s is set twice", place, name) ==
                LQ_OK;
@@ -268,14 +288,12 @@ int config_read(struct config *config, const char *path, struct lq_error *error)
         return error_set(error, LQ_ERR_IO, "%s: %s", path, strerror(errno));
     bad_line = ini_parse_stream(read_line, &reading, on_pair, &reading);
     if (ferror(reading.file))
-        lq_error_set(&first, LQ_ERR_IO, "%s: read error", path);
+        lq_error_set(&first, LQ_ERR_IO, "%s: %s", path, strerror(errno));
     fclose(reading.file);
-    if (first.status)
-        return error_set(error, first.status, "%s", first.text);
-    if (bad_line)
+    if (bad_line && (!first.status || bad_line < reading.line)) /* reading ends at a failure */
         return error_set(error, LQ_ERR_FORMAT, "%s:%d: not a line of the form key = value", path,
                          bad_line);
-    return LQ_OK;
+    return first.status ? error_set(error, first.status, "%s", first.text) : LQ_OK;
 }
 
 /* "--max-body-bytes" -> "max_body_bytes". False: not a flag, or too long for any key. */

@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A file holds lines `key = value`; blank lines and lines that start with # or ; are skipped. There
- * are no sections. A flag `--key value` (or `--key=value`; dashes may stand for underscores) wins
- * over the file, the file over the default. Unknown keys, values out of range and keys given twice
- * in a file are refused.
+ * A file holds lines `key = value` of at most 199 characters; blank lines, lines that start with #
+ * or ;, and the rest of a line behind a blank and a ; are skipped. There are no sections. A flag
+ * `--key value` (or `--key=value`; dashes may stand for underscores) wins over the file, the file
+ * over the default. Unknown keys, values out of range and keys given twice in a file are refused.
  */
 #ifndef SERVER_CONFIG_H
 #define SERVER_CONFIG_H
@@ -15,6 +15,7 @@
 #include "lq.h"
 
 #define CONFIG_TEXT_SIZE 512
+#define CONFIG_HOST_SIZE 256 /* a host name has at most 253 characters */
 
 /* X(key, type, default, min, max, doc). TEXT: min and max are of its length; INT; BOOL: min and max
  * are not used. etc/lqnetd.conf repeats every key with its default; a test compares them. */
@@ -79,7 +80,7 @@ void config_get(const struct config *config, int index, char *ret_text, size_t s
  * line that is neither, naming FILE:LINE. */
 int config_read(struct config *config, const char *path, struct lq_error *error) LQ_MUST_CHECK;
 
-/* Splits HOST:PORT. Errors: LQ_ERR_INVALID. */
+/* Splits HOST:PORT or [IPV6]:PORT. Errors: LQ_ERR_INVALID. */
 int config_split_address(const char *text, char *ret_host, size_t size, int *ret_port,
                          struct lq_error *error) LQ_MUST_CHECK;
 /* The mask of `cpu`, for lq_engine_create. */

@@ -573,13 +573,13 @@ static int listen_at(const char *address, int *ret_fd, struct lq_error *error)
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found = NULL;
-    char host[256], service[8];
+    char host[CONFIG_HOST_SIZE], service[8];
     int port, code, status = config_split_address(address, host, sizeof(host), &port, error);
 
     if (status != LQ_OK)
         return status;
     snprintf(service, sizeof(service), "%d", port);
-    code = getaddrinfo(host[0] ? host : NULL, service, &hints, &found);
+    code = getaddrinfo(host, service, &hints, &found);
     if (code != 0)
         return error_set(error, LQ_ERR_INVALID, "listen %s: %s", address, gai_strerror(code));
     *ret_fd = -1;

@@ -168,7 +168,9 @@ START_TEST(bad_files)
         {"workers = 2\nworker = 3\n", LQ_ERR_NOT_FOUND, ":2: unknown key 'worker'"},
         {"workers = two\n", LQ_ERR_INVALID, ":1: workers: 'two' is not a whole number from 0"},
         {"workers = 1\n\nworkers = 2\n", LQ_ERR_FORMAT, ":3: workers is set twice"},
-        {"[http]\nworkers = 1\n", LQ_ERR_FORMAT, ":2: section [http]: there are no sections"},
+        {"[http]\nworkers = 1\n", LQ_ERR_FORMAT, ":1: section [http]: there are no sections"},
+        {"workers = 1\n[http]\n", LQ_ERR_FORMAT, ":2: section [http]"},
+        {"workers = 1\n  queue_length = +3\n", LQ_ERR_INVALID, ":2: queue_length: '+3' is not"},
         {"workers\n", LQ_ERR_FORMAT, ":1: not a line of the form key = value"},
         {"= 3\n", LQ_ERR_NOT_FOUND, ":1: unknown key ''"},
         {"listen = 127.0.0.1\n", LQ_ERR_INVALID, ":1: listen: '127.0.0.1' does not end in :PORT"},
@@ -179,7 +181,7 @@ START_TEST(bad_files)
         {"cpu = c,sse\n", LQ_ERR_INVALID, ":1: cpu: 'c,sse' is neither all nor a list"},
         {"strict_readiness = yes\n", LQ_ERR_INVALID, ":1: strict_readiness: 'yes' is neither true"},
         {"models =\n", LQ_ERR_INVALID, ":1: models: '' has 0 characters, not 1 to 511"},
-        {"\xff\xfe\x00\x01", LQ_ERR_FORMAT, ":1: not a line"},
+        {"\xff\xfe\x01", LQ_ERR_FORMAT, ":1: not a line"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -213,6 +215,10 @@ START_TEST(files_that_are_none)
     memcpy(line + 100000, "\n", 2);
     ck_assert_int_eq(read_text(&config, line, &error), LQ_ERR_FORMAT);
     ck_assert_ptr_nonnull(strstr(error.text, ":1: line is longer than"));
+    error = (struct lq_error){0};
+    write_file("workers = 1\nqueue\0 = 2\n", 22);
+    ck_assert_int_eq(config_read(&config, path, &error), LQ_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(error.text, ":2: no text: a byte is zero"));
     free(line);
 }
 END_TEST
@@ -314,8 +320,8 @@ START_TEST(addresses)
                  {"[::1]:0", "::1", 0},
                  {"localhost:65535", "localhost", 65535}};
     static const char *const bad[] = {
-        "",     "a",       ":80",  "a:",     "a:b",   "a:-1",    "a: 1",
-        "a:1x", "a:65536", "[]:1", "::1:80", "[::1]", "[::1:80", "a:99999999999999999999"};
+        "",        "a",    ":80",    "a:",    "a:b",     "a:-1",  "a: 1", "a:1x",
+        "a:65536", "[]:1", "::1:80", "[::1]", "[::1:80", "a b:1", "[a:1", "a:99999999999999999999"};
     char host[16];
     int port;
 
