@@ -49,6 +49,7 @@ struct state {
 struct work {
     const struct lq_step *step;
     const struct lq_run *run;
+    int rows; /* of a tile */
 };
 
 static void multiply(const struct state *s, int group, int lines, const void *a, int32_t *sums)
@@ -113,7 +114,7 @@ static void run_tile(void *context, int tile, int worker)
     const struct work *work = context;
     const struct state *s = work->step->state;
     const struct lq_conv_geometry *g = &s->geometry;
-    int first = tile * g->tiling.rows, last = first + g->tiling.rows;
+    int first = tile * work->rows, last = first + work->rows;
     uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
     int32_t *sums = (int32_t *)(void *)(scratch + s->sums_offset);
 
@@ -129,13 +130,16 @@ static void run_tile(void *context, int tile, int worker)
                     (uint8_t *)work->run->output + before * lq_epilogue_pixel_bytes(&s->epilogue));
 }
 
+/* Sums of integers do not depend on how the rows are split: every thread gets a share. */
 static void conv_integer_run(const struct lq_step *step, const struct lq_run *run)
 {
     const struct state *state = step->state;
-    struct work work = {step, run};
+    const struct lq_conv_geometry *g = &state->geometry;
+    struct lq_pool *pool = state->macs < MIN_PARALLEL_MACS ? NULL : run->pool;
+    int threads = lq_pool_threads(pool), share = (g->out.height + threads - 1) / threads;
+    struct work work = {step, run, g->tiling.rows < share ? g->tiling.rows : share};
 
-    lq_pool_run(state->macs < MIN_PARALLEL_MACS ? NULL : run->pool, state->geometry.tiling.tiles,
-                run_tile, &work);
+    lq_pool_run(pool, (g->out.height + work.rows - 1) / work.rows, run_tile, &work);
 }
 
 /* Elements along k that kernels take together. */
