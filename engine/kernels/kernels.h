@@ -16,7 +16,6 @@
 #ifndef LQ_KERNELS_KERNELS_H
 #define LQ_KERNELS_KERNELS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Two forms of the same sums (paper eq. 8): on integer levels, which is the definition, and on
- * packed planes. Which one it is follows from how the input is stored. The windows of a line of
- * output pixels are read where they lie in padded input lines; only groups, dilation and odd sizes
- * are unrolled into rows.
+ * Three forms of the same sums (paper eq. 8): on integer levels, which is the definition, on levels
+ * in bytes, and on packed planes. Which one it is follows from how the input is stored. The windows
+ * of a line of output pixels are read where they lie in padded input lines; only groups, dilation
+ * and odd sizes are unrolled into rows.
  */
 #include <stdlib.h>
 #include <string.h>

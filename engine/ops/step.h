@@ -6,8 +6,8 @@
  * afterwards; any number of sessions run it at once. It computes ONE image: batches are loops over
  * images, so that no answer can depend on the batch, buffers stay in cache, and several threads
  * take images side by side. A step may split its own work over the pool it is given (one image,
- * several threads); the pieces it splits into never depend on the number of threads, because a
- * matrix product's rounding may depend on its shape.
+ * several threads); the pieces that floats are split into never depend on the number of threads,
+ * because a matrix product's rounding may depend on its shape.
  */
 #ifndef LQ_OPS_STEP_H
 #define LQ_OPS_STEP_H
@@ -23,7 +23,7 @@ enum lq_store {
     LQ_STORE_F32,    /* float [channels] */
     LQ_STORE_LEVELS, /* int16_t [channels]: integer levels of a snapped activation basis */
     LQ_STORE_BYTES,  /* uint8_t [channels]: integer levels that are all 0..255 */
-    LQ_STORE_PLANES  /* uint32_t [bits][words]: tensor/bitplanes.h */
+    LQ_STORE_PLANES  /* uint32_t [words][bits]: tensor/bitplanes.h */
 };
 
 struct lq_buffer {
