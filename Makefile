@@ -37,7 +37,7 @@ SUPPORT  := $(wildcard tests/support/*.c)
 TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c \
               $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
 BENCHES  := $(wildcard tests/bench/bench_*.c)
-HEADERS  := $(wildcard engine/*.h engine/*/*.h server/*.h server/*/*.h tests/support/*.h)
+HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h)
 SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS) $(BENCHES)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
