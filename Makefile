@@ -85,11 +85,12 @@ $(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*
 # Instructions that a tier may use: only its own files, which run only where the CPU has them.
 ISA_avx2   := -mavx2 -mfma -mpopcnt
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vpopcntdq
+ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8
 define tier
 $(call objects,$(wildcard engine/kernels/*/*_$(1).c)) \
 $(patsubst %.c,build/tidy/%.ok,$(wildcard engine/kernels/*/*_$(1).c)): private FLAGS += $(ISA_$(1))
 endef
-$(foreach t,avx2 avx512,$(eval $(call tier,$(t))))
+$(foreach t,avx2 avx512 amx,$(eval $(call tier,$(t))))
 
 build/gen/onnx.pb-c.c: /usr/include/onnx/onnx.proto
 	@mkdir -p $(@D)

@@ -74,7 +74,14 @@ const char *lq_status_text(int status);
 struct lq_engine;
 
 /* CPU tiers, weakest first; a mask of (1u << tier) restricts the choice. LQ_CPU_C always runs. */
-enum lq_cpu_tier { LQ_CPU_C, LQ_CPU_AVX2, LQ_CPU_AVX512, LQ_CPU_NEON, LQ_CPU_TIER_COUNT };
+enum lq_cpu_tier {
+    LQ_CPU_C,
+    LQ_CPU_AVX2,
+    LQ_CPU_AVX512,
+    LQ_CPU_AMX,
+    LQ_CPU_NEON,
+    LQ_CPU_TIER_COUNT
+};
 #define LQ_CPU_ALL (~0u)
 
 /* Chooses kernels. cpu_mask: the tiers that may be used (LQ_CPU_ALL: whatever the CPU has).
@@ -83,7 +90,7 @@ int lq_engine_create(unsigned cpu_mask, struct lq_engine **ret_engine,
                      struct lq_error *error) LQ_MUST_CHECK;
 /* All models of the engine must have been released before. */
 void lq_engine_destroy(struct lq_engine *engine);
-/* Name of the best tier in use: "c", "avx2", "avx512", "neon". */
+/* Name of the best tier in use: "c", "avx2", "avx512", "amx", "neon". */
 const char *lq_engine_cpu(const struct lq_engine *engine);
 /* Number of the tier called NAME, or -1. */
 int lq_cpu_tier_from_name(const char *name);

@@ -24,7 +24,8 @@
       "address and port, HOST:PORT or [IPV6]:PORT; port 0 takes a free one")                       \
     X(models, TEXT, "models", 1, 511, "folder of NAME.lq and NAME/VERSION/model.lq")               \
     X(log_level, TEXT, "info", 4, 7, "error, warning, info or debug")                              \
-    X(cpu, TEXT, "all", 1, 100, "kernels that may be used: all, or some of c,avx2,avx512,neon")    \
+    X(cpu, TEXT, "all", 1, 100,                                                                    \
+      "kernels that may be used: all, or some of c,avx2,avx512,amx,neon")                          \
     X(strict_readiness, BOOL, "true", 0, 0,                                                        \
       "ready only if every model of the folder could be loaded")                                   \
     X(http_threads, INT, "2", 1, 64, "threads that read requests and write replies")               \

@@ -8,8 +8,30 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const tier_names[LQ_CPU_TIER_COUNT] = {
-    [LQ_CPU_C] = "c", [LQ_CPU_AVX2] = "avx2", [LQ_CPU_AVX512] = "avx512", [LQ_CPU_NEON] = "neon"};
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+static const char *const tier_names[LQ_CPU_TIER_COUNT] = {[LQ_CPU_C] = "c",
+                                                          [LQ_CPU_AVX2] = "avx2",
+                                                          [LQ_CPU_AVX512] = "avx512",
+                                                          [LQ_CPU_AMX] = "amx",
+                                                          [LQ_CPU_NEON] = "neon"};
+
+#if defined(__x86_64__)
+/* Tiles hold so much state that Linux gives them only to a process that asks
+ * (Documentation/arch/x86/xstate.rst); what runs later in it may use them, too. */
+static bool has_amx(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };
+    unsigned eax, ebx, ecx, edx;
+
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & AMX_TILE) != 0 &&
+           (edx & AMX_INT8) != 0 && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#endif
 
 unsigned lq_cpu_detect(void)
 {
@@ -23,6 +45,8 @@ unsigned lq_cpu_detect(void)
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni"))
         tiers |= 1u << LQ_CPU_AVX512;
+    if (tiers >> LQ_CPU_AVX512 & 1 && has_amx())
+        tiers |= 1u << LQ_CPU_AMX;
 #elif defined(__aarch64__)
     tiers |= 1u << LQ_CPU_NEON; /* part of the architecture */
 #endif

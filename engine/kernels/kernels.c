@@ -53,6 +53,12 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->plane_pairs = 3;
         best = LQ_CPU_AVX512;
     }
+    /* reads the panels of avx512, and leaves small products to it */
+    if (tiers >> LQ_CPU_AMX & 1 && best == LQ_CPU_AVX512) {
+        kernels->gemm_bytes = lq_gemm_bytes_amx;
+        kernels->plane_pairs = 0;
+        best = LQ_CPU_AMX;
+    }
 #else
     (void)tiers;
 #endif

@@ -128,7 +128,7 @@ struct lq_kernels {
 int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers);
 
 lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
-lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512;
+lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512, lq_gemm_bytes_amx;
 lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;
 lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;

@@ -32,7 +32,7 @@ static void print_help(FILE *to)
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fputs("  help       this list, or the options of a command: lqnet help COMMAND\n\n"
           "options before the command:\n"
-          "  --cpu TIER   use no kernels above this tier: c, avx2, avx512 or neon\n"
+          "  --cpu TIER   use no kernels above this tier: c, avx2, avx512, amx or neon\n"
           "  --version    print the version\n\n"
           "exit status: 0 done; 1 it failed, said on stderr; 2 the command line is wrong\n",
           to);
@@ -96,8 +96,8 @@ int main(int argc, char **argv)
         int tier = lq_cpu_tier_from_name(argv[2]);
 
         if (tier < 0)
-            return cli_fail(CLI_USAGE, "option --cpu is '%s', expected c, avx2, avx512 or neon",
-                            argv[2]);
+            return cli_fail(CLI_USAGE,
+                            "option --cpu is '%s', expected c, avx2, avx512, amx or neon", argv[2]);
         cpu_mask = (2u << tier) - 1;
         at = 3;
     }

@@ -1,0 +1,182 @@
+/* gemm_bytes_amx.c - products of levels in bytes: TDPBUSD on tiles of 16 columns.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A panel of weights is laid out as the instruction wants it, and a tile of activations is loaded
+ * from overlapping windows by its row stride: nothing is copied. Tiles have the same shape for a
+ * whole product, as changing it empties them: a line is cut into equal tiles, whose last one may
+ * overlap the one before and makes the same sums again. Products whose runs do not divide into
+ * pieces of at most 64 bytes, or with few rows, go to the vector kernel, which reads the same
+ * weights.
+ */
+#include "kernels/x86/product.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum { LANES = 16, TILE_ROWS = 16, TILE_BYTES = 64, MIN_ROWS = 4, WORD = LQ_PRODUCT_WORD };
+/* Tile registers: sums of two blocks of rows by two panels, then activations, then weights. */
+enum { SUMS = 0, ROWS = 4, WEIGHTS = 6, REGISTERS = 8 };
+
+/* What LDTILECFG reads (Intel SDM, volume 1, "Tile configuration"). */
+struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t bytes[16]; /* of a row */
+    uint8_t rows[16];
+};
+
+struct shape {
+    int rows;          /* of a tile */
+    int tiles;         /* of a line */
+    size_t piece;      /* bytes of a run that one tile holds: divides it, a multiple of WORD */
+    size_t panel_size; /* bytes */
+};
+
+/* The longest piece of at most TILE_BYTES; 0: a run cannot be cut into pieces of any length. */
+static size_t piece_of(size_t run)
+{
+    size_t pieces = (run + TILE_BYTES - 1) / TILE_BYTES, most = 2 * pieces;
+
+    for (; pieces <= most; pieces++)
+        if (run % (pieces * WORD) == 0)
+            return run / pieces;
+    return 0;
+}
+
+static void configure(const struct shape *shape)
+{
+    struct tile_config config = {.palette = 1};
+
+    for (int i = SUMS; i < REGISTERS; i++) {
+        config.bytes[i] = TILE_BYTES;
+        config.rows[i] = (uint8_t)shape->rows;
+    }
+    for (int i = ROWS; i < WEIGHTS; i++)
+        config.bytes[i] = (uint16_t)shape->piece;
+    for (int i = WEIGHTS; i < REGISTERS; i++)
+        config.rows[i] = (uint8_t)(shape->piece / WORD);
+    _tile_loadconfig(&config);
+}
+
+/* Where a block of rows starts, and where its sums go. */
+struct block {
+    const uint8_t *a;
+    int32_t *sums;
+};
+
+static struct block block_at(const struct lq_product *p, const struct shape *shape, int index)
+{
+    int line = index / shape->tiles, row = index % shape->tiles * shape->rows;
+
+    if (row > p->width - shape->rows)
+        row = p->width - shape->rows;
+    return (struct block){
+        p->a + (size_t)line * p->line + (size_t)row * p->step,
+        p->sums + ((size_t)line * (size_t)p->width + (size_t)row) * p->stride,
+    };
+}
+
+/* Stores tile register `tile` as the sums of `columns` columns. A macro, for the register's number
+ * is part of the instruction. */
+#define STORE(tile, to, columns)                                                                   \
+    do {                                                                                           \
+        if ((columns) >= LANES) {                                                                  \
+            _tile_stored(tile, to, stride);                                                        \
+        } else {                                                                                   \
+            _tile_stored(tile, partial, sizeof(partial[0]));                                       \
+            copy_partial(p, shape, partial, columns, to);                                          \
+        }                                                                                          \
+    } while (0)
+
+static void copy_partial(const struct lq_product *p, const struct shape *shape,
+                         int32_t partial[][LANES], int columns, int32_t *to)
+{
+    for (int row = 0; row < shape->rows; row++)
+        memcpy(to + (size_t)row * p->stride, partial[row], (size_t)columns * sizeof(*to));
+}
+
+/* Two blocks by two panels; `columns` are there from the first panel on, more than LANES. */
+static void two_panels(const struct lq_product *p, const struct shape *shape,
+                       const struct block block[2], const uint8_t *w, int columns)
+{
+    int32_t partial[TILE_ROWS][LANES];
+    size_t stride = p->stride * sizeof(int32_t), piece_size = shape->piece * LANES;
+
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int run = 0; run < p->runs; run++)
+        for (size_t k = 0; k < p->run; k += shape->piece, w += piece_size) {
+            size_t at = (size_t)run * p->gap + k;
+
+            _tile_loadd(4, block[0].a + at, p->step);
+            _tile_loadd(6, w, TILE_BYTES);
+            _tile_dpbusd(0, 4, 6);
+            _tile_loadd(7, w + shape->panel_size, TILE_BYTES);
+            _tile_dpbusd(1, 4, 7);
+            _tile_loadd(5, block[1].a + at, p->step);
+            _tile_dpbusd(2, 5, 6);
+            _tile_dpbusd(3, 5, 7);
+        }
+    _tile_stored(0, block[0].sums, stride);
+    STORE(1, block[0].sums + LANES, columns - LANES);
+    _tile_stored(2, block[1].sums, stride);
+    STORE(3, block[1].sums + LANES, columns - LANES);
+}
+
+static void one_panel(const struct lq_product *p, const struct shape *shape,
+                      const struct block block[2], const uint8_t *w, int columns)
+{
+    int32_t partial[TILE_ROWS][LANES];
+    size_t stride = p->stride * sizeof(int32_t), piece_size = shape->piece * LANES;
+
+    _tile_zero(0);
+    _tile_zero(2);
+    for (int run = 0; run < p->runs; run++)
+        for (size_t k = 0; k < p->run; k += shape->piece, w += piece_size) {
+            size_t at = (size_t)run * p->gap + k;
+
+            _tile_loadd(6, w, TILE_BYTES);
+            _tile_loadd(4, block[0].a + at, p->step);
+            _tile_dpbusd(0, 4, 6);
+            _tile_loadd(5, block[1].a + at, p->step);
+            _tile_dpbusd(2, 5, 6);
+        }
+    STORE(0, block[0].sums, columns);
+    STORE(2, block[1].sums, columns);
+}
+
+void lq_gemm_bytes_amx(const struct lq_bytes *bytes)
+{
+    struct lq_product product = lq_product_of_bytes(bytes);
+    const struct lq_product *p = &product;
+    struct shape shape = {.tiles = (p->width + TILE_ROWS - 1) / TILE_ROWS,
+                          .piece = piece_of(p->run),
+                          .panel_size = lq_product_panel_bytes(p, LANES)};
+
+    if (shape.piece == 0 || p->width < MIN_ROWS) {
+        lq_gemm_bytes_avx512(bytes);
+        return;
+    }
+    shape.rows = (p->width + shape.tiles - 1) / shape.tiles;
+    configure(&shape);
+    for (int col = 0; col < p->n; col += 2 * LANES) {
+        const uint8_t *w = p->w + (size_t)(col / LANES) * shape.panel_size;
+        int left = p->n - col, blocks = p->lines * shape.tiles;
+
+        for (int index = 0; index < blocks; index += 2) {
+            /* an odd last block is its own partner */
+            struct block pair[2] = {block_at(p, &shape, index),
+                                    block_at(p, &shape, index + 1 < blocks ? index + 1 : index)};
+
+            pair[0].sums += col;
+            pair[1].sums += col;
+            if (left > LANES)
+                two_panels(p, &shape, pair, w, left);
+            else
+                one_panel(p, &shape, pair, w, left);
+        }
+    }
+    _tile_release();
+}
