@@ -292,14 +292,32 @@ size_t lq_session_bytes(const struct lq_session *session)
     return sizeof(*session) + lq_runner_bytes(session->runner);
 }
 
-int lq_session_run(struct lq_session *session, const float *input, enum lq_layout layout, int count,
-                   float *ret_output, struct lq_error *error)
+/* Images at..at + count - 1 of a call: floats or pixels. */
+struct images {
+    const float *floats;
+    enum lq_layout layout;
+    const uint8_t *pixels;
+};
+
+static int run_piece(struct lq_session *session, const struct images *images, int at, int count,
+                     float *ret_output, struct lq_error *error)
+{
+    size_t skipped = (size_t)at * session->input_floats;
+
+    ret_output += (size_t)at * session->output_floats;
+    if (images->pixels)
+        return lq_runner_run_pixels(session->runner, images->pixels + skipped, count, ret_output,
+                                    error);
+    return lq_runner_run(session->runner, images->floats + skipped, images->layout, count,
+                         ret_output, error);
+}
+
+static int run_pieces(struct lq_session *session, const struct images *images, int count,
+                      float *ret_output, struct lq_error *error)
 {
     for (int at = 0; at < count; at += session->max_batch) {
         int piece = count - at < session->max_batch ? count - at : session->max_batch;
-        int status =
-            lq_runner_run(session->runner, input + (size_t)at * session->input_floats, layout,
-                          piece, ret_output + (size_t)at * session->output_floats, error);
+        int status = run_piece(session, images, at, piece, ret_output, error);
 
         if (status != LQ_OK) {
             if (at > 0)
@@ -310,17 +328,36 @@ int lq_session_run(struct lq_session *session, const float *input, enum lq_layou
     return LQ_OK;
 }
 
+int lq_session_run(struct lq_session *session, const float *input, enum lq_layout layout, int count,
+                   float *ret_output, struct lq_error *error)
+{
+    const struct images images = {.floats = input, .layout = layout};
+
+    return run_pieces(session, &images, count, ret_output, error);
+}
+
+int lq_session_run_pixels(struct lq_session *session, const uint8_t *pixels, int count,
+                          float *ret_output, struct lq_error *error)
+{
+    const struct images images = {.pixels = pixels};
+
+    return run_pieces(session, &images, count, ret_output, error);
+}
+
 int lq_model_decode(const struct lq_model *model, const void *bytes, size_t size,
-                    const struct lq_image_limits *limits, float *ret_input, struct lq_error *error)
+                    const struct lq_image_limits *limits, uint8_t *ret_pixels,
+                    struct lq_error *error)
 {
     const struct lq_graph *graph = model->graph;
-    struct lq_image image = {0};
+    struct lq_image image = {0}, fitted = {0};
     int status = lq_image_decode(bytes, size, limits, &image, error);
 
     if (status == LQ_OK)
-        status =
-            lq_preprocess_run(&graph->meta.preprocess, graph->values[graph->input].shape.dims[2],
-                              &image, ret_input, error);
+        status = lq_preprocess_fit(&graph->meta.preprocess, &image, &fitted, error);
+    if (status == LQ_OK)
+        status = lq_preprocess_pixels(graph->values[graph->input].shape.dims[2], &fitted,
+                                      ret_pixels, error);
+    lq_image_deinit(&fitted);
     lq_image_deinit(&image);
     return status;
 }

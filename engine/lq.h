@@ -236,12 +236,19 @@ enum lq_layout { LQ_NCHW, LQ_NHWC };
 int lq_session_run(struct lq_session *session, const float *input, enum lq_layout layout, int count,
                    float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
 
+/* The same of images that are not normalised yet: pixels [count][H][W][C], 0..255, C the network's
+ * channels. A float network normalises them; one with quantized layers computes its first
+ * convolution from the pixels, in integers, with weights rounded to 15 bits, so that its answers
+ * are not quite those to normalised floats. Errors: none so far. */
+int lq_session_run_pixels(struct lq_session *session, const uint8_t *pixels, int count,
+                          float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
+
 /* Decodes a JPEG or PNG file and brings it to the network's input: EXIF orientation, RGB, resize,
- * centre crop, normalise. ret_input: [height][width][channels] floats (LQ_NHWC), so batches can be
+ * centre crop. ret_pixels: [height][width][channels], for lq_session_run_pixels, so batches can be
  * put together. Any thread. Errors: LQ_ERR_FORMAT (not an image, or a damaged one),
  * LQ_ERR_UNSUPPORTED, LQ_ERR_LIMIT, LQ_ERR_MEMORY. */
 int lq_model_decode(const struct lq_model *model, const void *bytes, size_t size,
-                    const struct lq_image_limits *limits, float *ret_input,
+                    const struct lq_image_limits *limits, uint8_t *ret_pixels,
                     struct lq_error *error) LQ_MUST_CHECK;
 
 struct lq_prediction {

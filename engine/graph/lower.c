@@ -17,6 +17,7 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "graph/plan.h"
+#include "ops/conv_pixels.h"
 #include "tensor/bitplanes.h"
 
 struct lowering {
@@ -256,6 +257,38 @@ static int init_chain(struct lowering *l, const struct lq_node *head, struct cha
     return LQ_OK;
 }
 
+static bool is_quantized(const struct lq_graph *graph)
+{
+    for (int i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].attributes.bits > 0)
+            return true;
+    return false;
+}
+
+/* The first convolution of a quantized network can start from pixels. A float network keeps its
+ * floats. */
+static bool takes_pixels(const struct lowering *l, const struct lq_node *head,
+                         const struct lq_step_spec *spec)
+{
+    const struct lq_graph *graph = l->graph;
+
+    return head == graph->nodes && head->kind == LQ_OP_CONV && head->attributes.bits == 0 &&
+           head->inputs[0] == graph->input && graph->values[graph->input].consumers == 1 &&
+           l->options->form != LQ_FORM_FLOAT && !l->options->separate && is_quantized(graph) &&
+           lq_conv_pixels_fits(spec);
+}
+
+static int add_pixel_step(struct lowering *l, const struct lq_step_spec *spec)
+{
+    struct lq_program *program = l->program;
+
+    program->pixel_step = lq_arena_alloc(&program->arena, 1, sizeof(*program->pixel_step));
+    if (!program->pixel_step)
+        return lq_fail_memory(l->error);
+    return lq_conv_pixels_prepare(&program->arena, spec, &l->graph->meta.preprocess,
+                                  program->pixel_step, l->error);
+}
+
 static int lower_node(struct lowering *l, const struct lq_node *head)
 {
     struct lq_program *program = l->program;
@@ -282,6 +315,8 @@ static int lower_node(struct lowering *l, const struct lq_node *head)
         take_over(l, head, integer, &chain);
         chain.spec.output = l->buffers[l->graph->nodes[chain.last].output];
         status = prepare(&program->arena, &chain.spec, step, l->error);
+        if (status == LQ_OK && takes_pixels(l, head, &chain.spec))
+            status = add_pixel_step(l, &chain.spec);
     }
     free(chain.scale);
     free(chain.shift);
@@ -292,6 +327,8 @@ static int lower_node(struct lowering *l, const struct lq_node *head)
     step->output_slot = l->graph->nodes[chain.last].output;
     if (step->scratch_bytes > program->scratch_bytes)
         program->scratch_bytes = step->scratch_bytes;
+    if (program->pixel_step && program->pixel_step->scratch_bytes > program->scratch_bytes)
+        program->scratch_bytes = program->pixel_step->scratch_bytes;
     program->step_count++;
     return LQ_OK;
 }

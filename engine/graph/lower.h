@@ -22,9 +22,11 @@ struct lq_program {
     const struct lq_graph *graph;
     struct lq_step *steps;
     int step_count;
-    size_t scratch_bytes; /* the largest of all steps */
-    size_t *offsets;      /* of each value in a session's buffer; LQ_NO_OFFSET: never stored */
-    size_t buffer_bytes;  /* of all values of one image, those sharing room that can */
+    struct lq_step *pixel_step; /* takes the first step's place where the input is pixels
+                                   (ops/conv_pixels.h); NULL: they are normalised */
+    size_t scratch_bytes;       /* the largest of all steps */
+    size_t *offsets;     /* of each value in a session's buffer; LQ_NO_OFFSET: never stored */
+    size_t buffer_bytes; /* of all values of one image, those sharing room that can */
 };
 #define LQ_NO_OFFSET ((size_t)-1)
 

@@ -14,6 +14,8 @@
 
 #include "base/size.h"
 #include "base/status.h"
+#include "image/preprocess.h"
+#include "ops/conv_pixels.h"
 
 struct lq_runner {
     const struct lq_program *program;
@@ -29,8 +31,9 @@ struct lq_runner {
 
 struct batch {
     struct lq_runner *runner;
-    const float *input;
+    const float *input; /* in `layout`, or */
     enum lq_layout layout;
+    const uint8_t *pixels;
     float *output;
     size_t input_floats, output_floats; /* of one image */
     atomic_int bad;                     /* lowest image that holds no finite numbers */
@@ -119,7 +122,27 @@ static bool load_image(const struct batch *batch, const float *image, float *ret
     return finite;
 }
 
-static void run_steps(struct lq_runner *runner, uint8_t *values, uint8_t *scratch,
+/* Pixels as the first step takes them, or as normalised floats. */
+static void load_pixels(const struct batch *batch, const uint8_t *image, void *ret_input)
+{
+    const struct lq_program *program = batch->runner->program;
+    const struct lq_graph *graph = program->graph;
+    size_t channels = (size_t)lq_shape_map(&graph->values[graph->input].shape).channels;
+    size_t pixels = batch->input_floats / channels;
+    uint8_t *to = ret_input;
+
+    if (!program->pixel_step) {
+        lq_preprocess_floats(&graph->meta.preprocess, (int)channels, image, pixels, ret_input);
+        return;
+    }
+    for (size_t pixel = 0; pixel < pixels; pixel++, to += LQ_PIXEL_CHANNELS, image += channels) {
+        for (size_t c = 0; c < LQ_PIXEL_CHANNELS - 1; c++)
+            to[c] = c < channels ? image[c] : 0;
+        to[LQ_PIXEL_CHANNELS - 1] = 255;
+    }
+}
+
+static void run_steps(struct lq_runner *runner, bool pixels, uint8_t *values, uint8_t *scratch,
                       struct lq_pool *pool)
 {
     const struct lq_program *program = runner->program;
@@ -134,6 +157,8 @@ static void run_steps(struct lq_runner *runner, uint8_t *values, uint8_t *scratc
 
         for (int j = 0; j < step->input_count; j++)
             run.inputs[j] = values + program->offsets[step->slots[j]];
+        if (i == 0 && pixels && program->pixel_step)
+            step = program->pixel_step;
         step->run(step, &run);
         if (runner->observe)
             runner->observe(runner->observe_context, step, run.output, run.integers);
@@ -149,12 +174,14 @@ static void run_image(struct batch *batch, int image, int worker, struct lq_pool
     float *input = (float *)(void *)(values + program->offsets[program->graph->input]);
     int bad = atomic_load(&batch->bad);
 
-    if (!load_image(batch, batch->input + (size_t)image * batch->input_floats, input)) {
+    if (batch->pixels) {
+        load_pixels(batch, batch->pixels + (size_t)image * batch->input_floats, input);
+    } else if (!load_image(batch, batch->input + (size_t)image * batch->input_floats, input)) {
         while (image < bad && !atomic_compare_exchange_weak(&batch->bad, &bad, image))
             ;
         return;
     }
-    run_steps(runner, values, scratch, pool);
+    run_steps(runner, batch->pixels != NULL, values, scratch, pool);
     memcpy(batch->output + (size_t)image * batch->output_floats,
            values + program->offsets[program->graph->output], batch->output_floats * sizeof(float));
 }
@@ -164,25 +191,36 @@ static void run_item(void *context, int item, int worker)
     run_image(context, item, worker, NULL);
 }
 
-int lq_runner_run(struct lq_runner *runner, const float *input, enum lq_layout layout, int count,
-                  float *ret_output, struct lq_error *error)
+static int run_batch(struct batch *batch, int count, struct lq_error *error)
 {
+    struct lq_runner *runner = batch->runner;
     const struct lq_graph *graph = runner->program->graph;
-    struct batch batch = {.runner = runner,
-                          .input = input,
-                          .layout = layout,
-                          .output = ret_output,
-                          .input_floats =
-                              (size_t)lq_shape_elements(&graph->values[graph->input].shape),
-                          .output_floats = (size_t)lq_graph_classes(graph)};
 
-    atomic_init(&batch.bad, count);
+    batch->input_floats = (size_t)lq_shape_elements(&graph->values[graph->input].shape);
+    batch->output_floats = (size_t)lq_graph_classes(graph);
+    atomic_init(&batch->bad, count);
     if (count == 1)
-        run_image(&batch, 0, 0, runner->pool);
+        run_image(batch, 0, 0, runner->pool);
     else
-        lq_pool_run(runner->pool, count, run_item, &batch);
-    int bad = atomic_load(&batch.bad);
+        lq_pool_run(runner->pool, count, run_item, batch);
+    int bad = atomic_load(&batch->bad);
     if (bad < count)
         return lq_fail(error, LQ_ERR_NUMERIC, "input image %d holds a NaN or an infinity", bad);
     return LQ_OK;
+}
+
+int lq_runner_run(struct lq_runner *runner, const float *input, enum lq_layout layout, int count,
+                  float *ret_output, struct lq_error *error)
+{
+    struct batch batch = {.runner = runner, .input = input, .layout = layout, .output = ret_output};
+
+    return run_batch(&batch, count, error);
+}
+
+int lq_runner_run_pixels(struct lq_runner *runner, const uint8_t *pixels, int count,
+                         float *ret_output, struct lq_error *error)
+{
+    struct batch batch = {.runner = runner, .pixels = pixels, .output = ret_output};
+
+    return run_batch(&batch, count, error);
 }

@@ -20,6 +20,10 @@ size_t lq_runner_bytes(const struct lq_runner *runner);
 int lq_runner_run(struct lq_runner *runner, const float *input, enum lq_layout layout, int count,
                   float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
 
+/* As lq_session_run_pixels. */
+int lq_runner_run_pixels(struct lq_runner *runner, const uint8_t *pixels, int count,
+                         float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
+
 /* Sees every step of every image after it ran: its value, and the sums of an integer convolution
  * (else NULL). Only for a runner of one thread; NULL stops it. Errors: LQ_ERR_MEMORY. */
 typedef void lq_observe(void *context, const struct lq_step *step, const void *value,

@@ -230,38 +230,58 @@ static uint8_t luma(const uint8_t *rgb)
     return (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
 }
 
+static int check_channels(int channels, struct lq_error *error)
+{
+    if (channels == 1 || channels == 3)
+        return LQ_OK;
+    return lq_fail(error, LQ_ERR_UNSUPPORTED,
+                   "the network's input has %d channels, images give 1 or 3", channels);
+}
+
+void lq_preprocess_floats(const struct lq_preprocess *p, int channels, const uint8_t *pixels,
+                          size_t count, float *ret_nhwc)
+{
+    float table[3][256];
+
+    for (int c = 0; c < channels; c++)
+        for (int i = 0; i < 256; i++)
+            table[c][i] = ((float)i * p->scale - p->mean[c]) / p->std[c];
+    for (size_t i = 0; i < count; i++)
+        for (int c = 0; c < channels; c++)
+            *ret_nhwc++ = table[c][*pixels++];
+}
+
+int lq_preprocess_pixels(int channels, const struct lq_image *fitted, uint8_t *ret_nhwc,
+                         struct lq_error *error)
+{
+    size_t count = (size_t)fitted->width * (size_t)fitted->height;
+    int status = check_channels(channels, error);
+
+    if (status != LQ_OK)
+        return status;
+    if (channels == 3)
+        memcpy(ret_nhwc, fitted->pixels, 3 * count);
+    for (size_t i = 0; i < count && channels == 1; i++)
+        ret_nhwc[i] = luma(fitted->pixels + 3 * i);
+    return LQ_OK;
+}
+
 int lq_preprocess_normalise(const struct lq_preprocess *p, int channels,
                             const struct lq_image *fitted, float *ret_nhwc, struct lq_error *error)
 {
     size_t count = (size_t)fitted->width * (size_t)fitted->height;
-    const uint8_t *pixel = fitted->pixels;
-    float table[3][256];
+    int status = check_channels(channels, error);
 
-    if (channels != 1 && channels != 3)
-        return lq_fail(error, LQ_ERR_UNSUPPORTED,
-                       "the network's input has %d channels, images give 1 or 3", channels);
-    for (int c = 0; c < channels; c++)
-        for (int i = 0; i < 256; i++)
-            table[c][i] = ((float)i * p->scale - p->mean[c]) / p->std[c];
-    if (channels == 1) {
-        for (size_t i = 0; i < count; i++, pixel += 3)
-            ret_nhwc[i] = table[0][luma(pixel)];
+    if (status != LQ_OK)
+        return status;
+    if (channels == 3) {
+        lq_preprocess_floats(p, 3, fitted->pixels, count, ret_nhwc);
         return LQ_OK;
     }
-    for (size_t i = 0; i < count; i++, pixel += 3, ret_nhwc += 3)
-        for (int c = 0; c < 3; c++)
-            ret_nhwc[c] = table[c][pixel[c]];
+    for (size_t i = 0; i < count; i++) {
+        uint8_t grey = luma(fitted->pixels + 3 * i);
+
+        ret_nhwc[i] = ((float)grey * p->scale - p->mean[0]) / p->std[0];
+    }
     return LQ_OK;
-}
-
-int lq_preprocess_run(const struct lq_preprocess *preprocess, int channels,
-                      const struct lq_image *image, float *ret_nhwc, struct lq_error *error)
-{
-    struct lq_image fitted = {0};
-    int status = lq_preprocess_fit(preprocess, image, &fitted, error);
-
-    if (status == LQ_OK)
-        status = lq_preprocess_normalise(preprocess, channels, &fitted, ret_nhwc, error);
-    lq_image_deinit(&fitted);
-    return status;
 }

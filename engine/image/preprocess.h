@@ -28,9 +28,13 @@ int lq_preprocess_normalise(const struct lq_preprocess *preprocess, int channels
                             const struct lq_image *fitted, float *ret_nhwc,
                             struct lq_error *error) LQ_MUST_CHECK;
 
-/* Both. ret_nhwc: [preprocess->height][preprocess->width][channels]. Any thread. */
-int lq_preprocess_run(const struct lq_preprocess *preprocess, int channels,
-                      const struct lq_image *image, float *ret_nhwc,
-                      struct lq_error *error) LQ_MUST_CHECK;
+/* The same of pixels that have `channels` already, 1 to 3; count of them. */
+void lq_preprocess_floats(const struct lq_preprocess *preprocess, int channels,
+                          const uint8_t *pixels, size_t count, float *ret_nhwc);
+
+/* What is normalised: R G B, or their luma. ret_nhwc: [height][width][channels] of the image.
+ * Errors: LQ_ERR_UNSUPPORTED (another number of channels). */
+int lq_preprocess_pixels(int channels, const struct lq_image *fitted, uint8_t *ret_nhwc,
+                         struct lq_error *error) LQ_MUST_CHECK;
 
 #endif

@@ -373,3 +373,19 @@ int lq_dataset_input(const struct lq_dataset *dataset, int64_t i,
     lq_image_deinit(&image);
     return status;
 }
+
+int lq_dataset_pixels(const struct lq_dataset *dataset, int64_t i,
+                      const struct lq_preprocess *preprocess, int channels, uint8_t *ret_nhwc,
+                      struct lq_error *error)
+{
+    struct lq_image image = {0}, fitted = {0};
+    int status = lq_dataset_image(dataset, i, NULL, &image, error);
+
+    if (status == LQ_OK)
+        status = lq_preprocess_fit(preprocess, &image, &fitted, error);
+    if (status == LQ_OK)
+        status = lq_preprocess_pixels(channels, &fitted, ret_nhwc, error);
+    lq_image_deinit(&fitted);
+    lq_image_deinit(&image);
+    return status;
+}

@@ -26,4 +26,9 @@ int lq_dataset_input(const struct lq_dataset *dataset, int64_t i,
                      const struct lq_augmentation *augmentation, struct lq_rng *rng,
                      float *ret_nhwc, struct lq_error *error) LQ_MUST_CHECK;
 
+/* Fitted only: pixels as lq_session_run_pixels takes them. */
+int lq_dataset_pixels(const struct lq_dataset *dataset, int64_t i,
+                      const struct lq_preprocess *preprocess, int channels, uint8_t *ret_nhwc,
+                      struct lq_error *error) LQ_MUST_CHECK;
+
 #endif

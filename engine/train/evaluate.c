@@ -18,8 +18,9 @@ struct evaluating {
     const struct lq_dataset *dataset;
     int64_t first; /* item of the batch's first image */
     int classes;
-    size_t input_floats;
-    float *inputs, *outputs;
+    size_t input_size; /* numbers of one image */
+    uint8_t *inputs;
+    float *outputs;
     int64_t top1, top5;
     int64_t *confusion;
     pthread_mutex_t lock; /* of the first failure */
@@ -41,8 +42,8 @@ static void load_input(void *context, int item, int worker)
     struct lq_error error = {0};
     const struct lq_shape *shape = &e->graph->values[e->graph->input].shape;
     int status =
-        lq_dataset_input(e->dataset, e->first + item, &e->graph->meta.preprocess, shape->dims[2],
-                         NULL, NULL, e->inputs + (size_t)item * e->input_floats, &error);
+        lq_dataset_pixels(e->dataset, e->first + item, &e->graph->meta.preprocess, shape->dims[2],
+                          e->inputs + (size_t)item * e->input_size, &error);
 
     (void)worker;
     if (status == LQ_OK)
@@ -102,7 +103,7 @@ static int run_batches(struct evaluating *e, struct lq_runner *runner, struct lq
         lq_pool_run(pool, count, load_input, e);
         status = e->status;
         if (status == LQ_OK)
-            status = lq_runner_run(runner, e->inputs, LQ_NHWC, count, e->outputs, e->error);
+            status = lq_runner_run_pixels(runner, e->inputs, count, e->outputs, e->error);
         if (status == LQ_OK)
             status = count_batch(e, count);
         if (status == LQ_OK && progress->report &&
@@ -124,7 +125,7 @@ int lq_evaluate_program(const struct lq_program *program, const struct lq_datase
     struct evaluating e = {.graph = graph,
                            .dataset = dataset,
                            .classes = classes,
-                           .input_floats =
+                           .input_size =
                                (size_t)lq_shape_elements(&graph->values[graph->input].shape),
                            .error = error};
     struct lq_runner *runner = NULL;
@@ -136,7 +137,7 @@ int lq_evaluate_program(const struct lq_program *program, const struct lq_datase
     if (total < 1)
         return lq_fail(error, LQ_ERR_INVALID, "the data set is empty");
     pthread_mutex_init(&e.lock, NULL);
-    e.inputs = lq_alloc((size_t)options->batch, e.input_floats * sizeof(float));
+    e.inputs = lq_alloc((size_t)options->batch, e.input_size);
     e.outputs = lq_alloc((size_t)options->batch, (size_t)classes * sizeof(float));
     e.confusion = lq_alloc((size_t)classes, (size_t)classes * sizeof(*e.confusion));
     status = e.inputs && e.outputs && e.confusion ? LQ_OK : lq_fail_memory(error);

@@ -53,7 +53,8 @@ static void print_json(const char *path, const struct lq_model *model,
 struct classifier {
     struct lq_model *model;
     struct lq_session *session;
-    float *input, *output;
+    uint8_t *input;
+    float *output;
     struct lq_prediction predictions[MAX_TOP_K];
     int top_k;
     bool json;
@@ -72,7 +73,7 @@ static int classify(struct classifier *c, const char *path)
     status = lq_model_decode(c->model, bytes, size, &limits, c->input, &error);
     free(bytes);
     if (status == LQ_OK)
-        status = lq_session_run(c->session, c->input, LQ_NHWC, 1, c->output, &error);
+        status = lq_session_run_pixels(c->session, c->input, 1, c->output, &error);
     if (status != LQ_OK)
         return cli_fail(CLI_FAILED, "%s: %s", path, error.text);
     int count = lq_model_top_k(c->model, c->output, c->top_k, c->predictions);

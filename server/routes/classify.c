@@ -43,12 +43,12 @@ static int classify(const struct classify_job *job, struct lq_session *session, 
     struct lq_prediction *predictions;
     size_t size;
     const char *body = http_body(job->request, &size);
-    float *input, *output;
+    uint8_t *input;
+    float *output;
     int status;
 
     lq_model_get_info(model, &info);
-    input =
-        malloc((size_t)info.height * (size_t)info.width * (size_t)info.channels * sizeof(*input));
+    input = malloc((size_t)info.height * (size_t)info.width * (size_t)info.channels);
     output = malloc((size_t)info.classes * sizeof(*output));
     predictions = malloc((size_t)info.classes * sizeof(*predictions));
     status =
@@ -56,7 +56,7 @@ static int classify(const struct classify_job *job, struct lq_session *session, 
     if (status == LQ_OK)
         status = lq_model_decode(model, body, size, &limits, input, error);
     if (status == LQ_OK)
-        status = lq_session_run(session, input, LQ_NHWC, 1, output, error);
+        status = lq_session_run_pixels(session, input, 1, output, error);
     if (status == LQ_OK)
         write_predictions(job->job.entry, predictions,
                           lq_model_top_k(model, output, job->top_k, predictions), json);

@@ -54,6 +54,18 @@ static void assert_same_image(const struct lq_image *a, const struct lq_image *b
  * Fit
  */
 
+static int preprocess(const struct lq_preprocess *p, int channels, const struct lq_image *image,
+                      float *ret_nhwc, struct lq_error *error)
+{
+    struct lq_image fitted = {0};
+    int status = lq_preprocess_fit(p, image, &fitted, error);
+
+    if (status == LQ_OK)
+        status = lq_preprocess_normalise(p, channels, &fitted, ret_nhwc, error);
+    lq_image_deinit(&fitted);
+    return status;
+}
+
 START_TEST(pillow_pixels)
 {
     for (size_t i = 0; i < sizeof(golden_resize) / sizeof(golden_resize[0]); i++) {
@@ -245,7 +257,7 @@ START_TEST(normalised_rgb)
     ck_assert_int_eq(lq_preprocess_normalise(&p, 3, &image, input, NULL), LQ_OK);
     assert_floats(input, expected, 6);
     memset(input, 0, sizeof(input));
-    ck_assert_int_eq(lq_preprocess_run(&p, 3, &image, input, NULL), LQ_OK);
+    ck_assert_int_eq(preprocess(&p, 3, &image, input, NULL), LQ_OK);
     assert_floats(input, expected, 6);
     lq_image_deinit(&image);
 }
@@ -264,7 +276,7 @@ START_TEST(normalised_bytes)
     float input[3];
 
     memcpy(image.pixels, (uint8_t[]){200, 100, 50}, 3);
-    ck_assert_int_eq(lq_preprocess_run(&p, 3, &image, input, NULL), LQ_OK);
+    ck_assert_int_eq(preprocess(&p, 3, &image, input, NULL), LQ_OK);
     assert_floats(input, expected, 3);
     lq_image_deinit(&image);
 }
@@ -281,11 +293,11 @@ START_TEST(normalised_grey)
     float input[5];
 
     memcpy(image.pixels, rgb, sizeof(rgb));
-    ck_assert_int_eq(lq_preprocess_run(&p, 1, &image, input, NULL), LQ_OK);
+    ck_assert_int_eq(preprocess(&p, 1, &image, input, NULL), LQ_OK);
     assert_floats(input, expected, 5);
     for (int grey = 0; grey < 256; grey++) {
         memset(image.pixels, grey, 3);
-        ck_assert_int_eq(lq_preprocess_run(&p, 1, &image, input, NULL), LQ_OK);
+        ck_assert_int_eq(preprocess(&p, 1, &image, input, NULL), LQ_OK);
         ck_assert_int_eq((int)input[0], grey);
     }
     lq_image_deinit(&image);
@@ -304,7 +316,7 @@ START_TEST(other_channels)
         char text[32];
 
         snprintf(text, sizeof(text), "has %d channels", bad[i]);
-        ck_assert_int_eq(lq_preprocess_run(&p, bad[i], &image, input, &error), LQ_ERR_UNSUPPORTED);
+        ck_assert_int_eq(preprocess(&p, bad[i], &image, input, &error), LQ_ERR_UNSUPPORTED);
         ck_assert_msg(strstr(error.text, text) != NULL, "%s", error.text);
     }
     lq_image_deinit(&image);

@@ -92,6 +92,62 @@ START_TEST(float_agrees_to_rounding)
 }
 END_TEST
 
+static void run_pixels(const struct lq_graph *graph, enum lq_form form, unsigned tiers, int threads,
+                       const uint8_t *pixels, int batch, float *output)
+{
+    struct lq_kernels kernels;
+    struct lq_lower_options options = {form, false, &kernels};
+    struct lq_program *program = NULL;
+    struct lq_runner *runner = NULL;
+
+    lq_kernels_init(&kernels, lq_cpu_detect() & tiers);
+    ck_assert_int_eq(lq_program_create(graph, &options, &program, NULL), LQ_OK);
+    ck_assert_int_eq(program->pixel_step != NULL, form != LQ_FORM_FLOAT);
+    ck_assert_int_eq(lq_runner_create(program, threads, &runner, NULL), LQ_OK);
+    for (int at = 0; at < IMAGES; at += batch) {
+        int count = at + batch > IMAGES ? IMAGES - at : batch;
+
+        ck_assert_int_eq(
+            lq_runner_run_pixels(runner, pixels + at * PIXELS, count, output + at * CLASSES, NULL),
+            LQ_OK);
+    }
+    lq_runner_destroy(runner);
+    lq_program_destroy(program);
+}
+
+/* Every form, tier, batch and number of threads; and normalised floats where it is their form. */
+START_TEST(pixels_agree)
+{
+    static uint8_t pixels[IMAGES * PIXELS];
+    static float images[IMAGES * PIXELS];
+    static const enum lq_form forms[] = {LQ_FORM_PLAIN, LQ_FORM_PACKED, LQ_FORM_AUTO};
+    float expected[IMAGES * CLASSES], got[IMAGES * CLASSES];
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, (uint64_t)rand(), 3);
+    struct lq_graph *graph = network_create(&rng, 2, 2);
+    for (int i = 0; i < IMAGES * PIXELS; i++)
+        pixels[i] = (uint8_t)rand();
+    run_pixels(graph, LQ_FORM_PLAIN, 1u << LQ_CPU_C, 1, pixels, 1, expected);
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
+        for (int i = 0; i < 3; i++) {
+            run_pixels(graph, forms[i], (2u << tier) - 1, i + 1, pixels, 1 + 3 * i, got);
+            ck_assert_mem_eq(got, expected, sizeof(got));
+        }
+    const struct lq_preprocess *preprocess = &graph->meta.preprocess;
+    for (int i = 0; i < IMAGES * PIXELS; i++) { /* NHWC -> NCHW */
+        int image = i / PIXELS, c = i % 3, pixel = i % PIXELS / 3;
+
+        images[image * PIXELS + c * (PIXELS / 3) + pixel] =
+            ((float)pixels[i] * preprocess->scale - preprocess->mean[c]) / preprocess->std[c];
+    }
+    run(graph, LQ_FORM_FLOAT, false, 1, images, 1, expected);
+    run_pixels(graph, LQ_FORM_FLOAT, LQ_CPU_ALL, 1, pixels, 1, got);
+    ck_assert_mem_eq(got, expected, sizeof(got));
+    lq_graph_destroy(graph);
+}
+END_TEST
+
 START_TEST(bad_numbers_are_named)
 {
     static float images[IMAGES * PIXELS];
@@ -127,6 +183,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, forms_agree, 0, 64);
     tcase_add_test(tests, float_agrees_to_rounding);
+    tcase_add_test(tests, pixels_agree);
     tcase_add_test(tests, bad_numbers_are_named);
     return suite_main("session", tests);
 }
