@@ -33,6 +33,7 @@ struct lq_engine {
 
 struct lq_session {
     struct lq_model *model;
+    const struct lq_program *program;
     struct lq_runner *runner;
     int max_batch;
     size_t input_floats, output_floats;
@@ -271,6 +272,7 @@ int lq_session_create(struct lq_model *model, const struct lq_session_options *o
         return status;
     }
     session->model = lq_model_ref(model);
+    session->program = program;
     session->max_batch = options->max_batch;
     session->input_floats = (size_t)lq_shape_elements(&graph->values[graph->input].shape);
     session->output_floats = (size_t)lq_graph_classes(graph);
@@ -342,6 +344,33 @@ int lq_session_run_pixels(struct lq_session *session, const uint8_t *pixels, int
     const struct images images = {.pixels = pixels};
 
     return run_pieces(session, &images, count, ret_output, error);
+}
+
+int lq_session_profile(struct lq_session *session, struct lq_error *error)
+{
+    return lq_runner_profile(session->runner, error);
+}
+
+int lq_session_step_count(const struct lq_session *session)
+{
+    return session->program->step_count;
+}
+
+void lq_session_step(const struct lq_session *session, int index, struct lq_step_info *ret_info)
+{
+    static const char *const stores[] = {[LQ_STORE_F32] = "floats",
+                                         [LQ_STORE_LEVELS] = "levels",
+                                         [LQ_STORE_BYTES] = "bytes",
+                                         [LQ_STORE_PLANES] = "planes"};
+    const struct lq_step *step = &session->program->steps[index];
+    struct lq_layer_info layer;
+
+    lq_model_layer(session->model, step->node, &layer);
+    *ret_info = (struct lq_step_info){.name = step->name,
+                                      .op = layer.op,
+                                      .store = stores[step->inputs[0].store],
+                                      .macs = layer.macs,
+                                      .seconds = lq_runner_seconds(session->runner, index)};
 }
 
 int lq_model_decode(const struct lq_model *model, const void *bytes, size_t size,

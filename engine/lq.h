@@ -243,6 +243,19 @@ int lq_session_run(struct lq_session *session, const float *input, enum lq_layou
 int lq_session_run_pixels(struct lq_session *session, const uint8_t *pixels, int count,
                           float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
 
+/* Adds up, from now on, the time that each of the session's steps takes; a step computes one layer
+ * or several together. Errors: LQ_ERR_MEMORY. */
+int lq_session_profile(struct lq_session *session, struct lq_error *error) LQ_MUST_CHECK;
+struct lq_step_info {
+    const char *name, *op; /* of its first layer */
+    const char *store;     /* its first input: "floats", "levels", "bytes", "planes" */
+    int64_t macs;          /* multiply-accumulates for one image */
+    double seconds;        /* so far, summed over images and threads */
+};
+int lq_session_step_count(const struct lq_session *session);
+/* index < lq_session_step_count, of a session that is profiled. */
+void lq_session_step(const struct lq_session *session, int index, struct lq_step_info *ret_info);
+
 /* Decodes a JPEG or PNG file and brings it to the network's input: EXIF orientation, RGB, resize,
  * centre crop. ret_pixels: [height][width][channels], for lq_session_run_pixels, so batches can be
  * put together. Any thread. Errors: LQ_ERR_FORMAT (not an image, or a damaged one),

@@ -324,6 +324,7 @@ static int lower_node(struct lowering *l, const struct lq_node *head)
         return status;
     for (int i = 0; i < head->input_count; i++)
         step->slots[i] = head->inputs[i];
+    step->node = (int)(head - l->graph->nodes);
     step->output_slot = l->graph->nodes[chain.last].output;
     if (step->scratch_bytes > program->scratch_bytes)
         program->scratch_bytes = step->scratch_bytes;

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/size.h"
 #include "base/status.h"
@@ -24,6 +25,7 @@ struct lq_runner {
     uint8_t *buffers; /* [threads][buffer_bytes]: values */
     uint8_t *scratch; /* [threads][scratch_bytes] */
     size_t bytes;
+    double *seconds; /* [threads][steps], or NULL */
     lq_observe *observe;
     void *observe_context;
     int32_t *integers; /* room for the sums of the largest integer step, while observed */
@@ -73,12 +75,34 @@ void lq_runner_destroy(struct lq_runner *runner)
     free(runner->buffers);
     free(runner->scratch);
     free(runner->integers);
+    free(runner->seconds);
     free(runner);
 }
 
 size_t lq_runner_bytes(const struct lq_runner *runner)
 {
     return runner->bytes;
+}
+
+int lq_runner_profile(struct lq_runner *runner, struct lq_error *error)
+{
+    size_t count = (size_t)runner->threads * (size_t)runner->program->step_count;
+
+    if (!runner->seconds)
+        runner->seconds = lq_alloc(count, sizeof(*runner->seconds));
+    if (!runner->seconds)
+        return lq_fail_memory(error);
+    memset(runner->seconds, 0, count * sizeof(*runner->seconds));
+    return LQ_OK;
+}
+
+double lq_runner_seconds(const struct lq_runner *runner, int step)
+{
+    double seconds = 0;
+
+    for (int thread = 0; thread < runner->threads; thread++)
+        seconds += runner->seconds[thread * runner->program->step_count + step];
+    return seconds;
 }
 
 int lq_runner_observe(struct lq_runner *runner, lq_observe *observe, void *context,
@@ -142,9 +166,18 @@ static void load_pixels(const struct batch *batch, const uint8_t *image, void *r
     }
 }
 
-static void run_steps(struct lq_runner *runner, bool pixels, uint8_t *values, uint8_t *scratch,
-                      struct lq_pool *pool)
+static double now(void)
 {
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void run_steps(struct lq_runner *runner, bool pixels, int worker, struct lq_pool *pool)
+{
+    uint8_t *values = runner->buffers + (size_t)worker * runner->program->buffer_bytes;
+    uint8_t *scratch = runner->scratch + (size_t)worker * runner->program->scratch_bytes;
     const struct lq_program *program = runner->program;
 
     for (int i = 0; i < program->step_count; i++) {
@@ -159,7 +192,10 @@ static void run_steps(struct lq_runner *runner, bool pixels, uint8_t *values, ui
             run.inputs[j] = values + program->offsets[step->slots[j]];
         if (i == 0 && pixels && program->pixel_step)
             step = program->pixel_step;
+        double start = runner->seconds ? now() : 0;
         step->run(step, &run);
+        if (runner->seconds)
+            runner->seconds[worker * program->step_count + i] += now() - start;
         if (runner->observe)
             runner->observe(runner->observe_context, step, run.output, run.integers);
     }
@@ -170,7 +206,6 @@ static void run_image(struct batch *batch, int image, int worker, struct lq_pool
     struct lq_runner *runner = batch->runner;
     const struct lq_program *program = runner->program;
     uint8_t *values = runner->buffers + (size_t)worker * program->buffer_bytes;
-    uint8_t *scratch = runner->scratch + (size_t)worker * program->scratch_bytes;
     float *input = (float *)(void *)(values + program->offsets[program->graph->input]);
     int bad = atomic_load(&batch->bad);
 
@@ -181,7 +216,7 @@ static void run_image(struct batch *batch, int image, int worker, struct lq_pool
             ;
         return;
     }
-    run_steps(runner, batch->pixels != NULL, values, scratch, pool);
+    run_steps(runner, batch->pixels != NULL, worker, pool);
     memcpy(batch->output + (size_t)image * batch->output_floats,
            values + program->offsets[program->graph->output], batch->output_floats * sizeof(float));
 }

@@ -24,6 +24,11 @@ int lq_runner_run(struct lq_runner *runner, const float *input, enum lq_layout l
 int lq_runner_run_pixels(struct lq_runner *runner, const uint8_t *pixels, int count,
                          float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
 
+/* From now on adds up the time that each step takes, 0 at first. Errors: LQ_ERR_MEMORY. */
+int lq_runner_profile(struct lq_runner *runner, struct lq_error *error) LQ_MUST_CHECK;
+/* Seconds of a step, summed over images and threads. */
+double lq_runner_seconds(const struct lq_runner *runner, int step);
+
 /* Sees every step of every image after it ran: its value, and the sums of an integer convolution
  * (else NULL). Only for a runner of one thread; NULL stops it. Errors: LQ_ERR_MEMORY. */
 typedef void lq_observe(void *context, const struct lq_step *step, const void *value,

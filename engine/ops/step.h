@@ -61,6 +61,7 @@ struct lq_step {
     struct lq_buffer output;
     int input_count;
     struct lq_buffer inputs[LQ_MAX_INPUTS];
+    int node;                 /* index of the first node it computes, */
     int slots[LQ_MAX_INPUTS]; /* value indices of the inputs, */
     int output_slot;          /* and of the output, in the graph */
     size_t scratch_bytes;     /* per worker; a multiple of LQ_ALIGNMENT */

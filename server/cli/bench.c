@@ -1,7 +1,8 @@
-/* bench.c - lqnet bench: how fast a network is on this machine.
+/* bench.c - lqnet bench: how fast a network is on this machine, and where its time goes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -27,7 +28,13 @@ struct bench {
     uint8_t *input;
     float *output;
     double *runs; /* seconds of each */
-    int run_count;
+    int run_count, profiled;
+};
+
+struct summary {
+    double median, p99; /* seconds */
+    double images;      /* a second */
+    double memory;      /* MB */
 };
 
 static double now(void)
@@ -63,26 +70,93 @@ static int measure(struct bench *b, struct lq_error *error)
     return LQ_OK;
 }
 
+/* A second, shorter pass: looking at the clock between layers takes time of its own. */
+static int profile(struct bench *b, struct lq_error *error)
+{
+    int status = lq_session_profile(b->session, error);
+
+    b->profiled = b->run_count / 4 + 1;
+    for (int i = 0; i < b->profiled && status == LQ_OK; i++)
+        status = lq_session_run_pixels(b->session, b->input, (int)b->batch, b->output, error);
+    return status;
+}
+
+static double step_us(const struct bench *b, const struct lq_step_info *step)
+{
+    return step->seconds / (double)b->profiled / (double)b->batch * 1e6;
+}
+
+static json_t *layers_json(const struct bench *b)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < lq_session_step_count(b->session); i++) {
+        struct lq_step_info step;
+
+        lq_session_step(b->session, i, &step);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:f}", "name", step.name, "op",
+                                              step.op, "input", step.store, "macs",
+                                              (json_int_t)step.macs, "us", step_us(b, &step)));
+    }
+    return list;
+}
+
+static void print_json(const struct cli_arguments *a, const struct bench *b,
+                       const struct summary *s)
+{
+    json_t *root =
+        json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "model", b->info.name, "cpu",
+                  lq_engine_cpu(a->engine), "threads", (json_int_t)b->threads, "batch",
+                  (json_int_t)b->batch, "median_ms", s->median * 1e3, "p99_ms", s->p99 * 1e3,
+                  "images_per_s", s->images, "peak_memory_mb", s->memory, "layers", layers_json(b));
+
+    if (root)
+        json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(root);
+}
+
+static void print_layers(const struct bench *b)
+{
+    double all = 0;
+    struct lq_step_info step;
+
+    for (int i = 0; i < lq_session_step_count(b->session); i++) {
+        lq_session_step(b->session, i, &step);
+        all += step.seconds;
+    }
+    printf("\n%-32s %-20s %-7s %12s %9s %7s %9s\n", "step", "operator", "input", "MAC", "us",
+           "share", "GMAC/s");
+    for (int i = 0; i < lq_session_step_count(b->session); i++) {
+        lq_session_step(b->session, i, &step);
+        double us = step_us(b, &step);
+
+        printf("%-32s %-20s %-7s %12lld %9.1f %6.1f%%", step.name, step.op, step.store,
+               (long long)step.macs, us, all > 0 ? 100 * step.seconds / all : 0);
+        if (step.macs > 0 && us > 0)
+            printf(" %9.1f", (double)step.macs / us / 1e3);
+        putchar('\n');
+    }
+}
+
 static void print(const struct cli_arguments *a, const struct bench *b)
 {
-    double median = b->runs[b->run_count / 2], p99 = b->runs[b->run_count * 99 / 100];
-    double images = (double)b->batch / median;
+    double median = b->runs[b->run_count / 2];
     struct rusage usage;
 
     getrusage(RUSAGE_SELF, &usage);
+    struct summary s = {median, b->runs[b->run_count * 99 / 100], (double)b->batch / median,
+                        (double)usage.ru_maxrss / 1024};
     if (cli_value(a, "json")) {
-        printf("{\"model\": \"%s\", \"cpu\": \"%s\", \"threads\": %lld, \"batch\": %lld, "
-               "\"median_ms\": %.4f, \"p99_ms\": %.4f, \"images_per_s\": %.1f, "
-               "\"peak_memory_mb\": %.1f}\n",
-               b->info.name, lq_engine_cpu(a->engine), (long long)b->threads, (long long)b->batch,
-               median * 1e3, p99 * 1e3, images, (double)usage.ru_maxrss / 1024);
+        print_json(a, b, &s);
         return;
     }
     printf("%s on %s, %lld thread%s, batch %lld: median %.3f ms, 99 %% within %.3f ms, %.0f "
            "images/s, %.1f GMAC/s, peak memory %.1f MB\n",
            b->info.name, lq_engine_cpu(a->engine), (long long)b->threads,
-           b->threads == 1 ? "" : "s", (long long)b->batch, median * 1e3, p99 * 1e3, images,
-           images * (double)b->info.macs / 1e9, (double)usage.ru_maxrss / 1024);
+           b->threads == 1 ? "" : "s", (long long)b->batch, s.median * 1e3, s.p99 * 1e3, s.images,
+           s.images * (double)b->info.macs / 1e9, s.memory);
+    print_layers(b);
 }
 
 static int run_bench(const struct cli_arguments *a, struct bench *b, int form)
@@ -103,7 +177,7 @@ static int run_bench(const struct cli_arguments *a, struct bench *b, int form)
         return cli_fail(CLI_FAILED, "out of memory");
     for (size_t i = 0; i < numbers * (size_t)b->batch; i++) /* any picture: speed depends on none */
         b->input[i] = (uint8_t)(i * 2654435761u >> 24);
-    if (measure(b, &error) != LQ_OK)
+    if (measure(b, &error) != LQ_OK || profile(b, &error) != LQ_OK)
         return cli_fail_error(&error);
     print(a, b);
     return CLI_OK;
