@@ -1,4 +1,4 @@
-/* http.h - requests in, replies out. The only file behind it that knows the HTTP library.
+/* http.h - requests in, replies out. Only the http*.c behind it know the HTTP library.
  *
  * SPDX-License-Identifier: Apache-2.0
  *

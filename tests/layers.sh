@@ -27,7 +27,8 @@ forbid 'the engine knows no server' 'include [<"](microhttpd|sqlite3|server/)' $
 forbid 'the engine never prints, exits or reads the environment' '\b(printf|fputs|puts|perror|exit|abort|getenv)\(' $engine /dev/null
 forbid 'only gemm.c knows BLAS' 'cblas' $(find engine -name '*.[ch]' ! -name gemm.c) /dev/null
 server=$(find server -name '*.[ch]')
-forbid 'only http.c knows libmicrohttpd' 'include <microhttpd' $(find server -name '*.[ch]' ! -name http.c) /dev/null
+forbid 'only http*.c know libmicrohttpd' 'include (<microhttpd|"http_private)' \
+    $(find server -name '*.[ch]' ! -path 'server/http*.c' ! -name http_private.h) /dev/null
 forbid 'the server uses the engine through lq.h' "$(include 'base|tensor|kernels|quant|image|ops|graph|format|train')" $server /dev/null
 forbid 'production code knows no tests' 'include "support/' $engine $server /dev/null
 exit $status

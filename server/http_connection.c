@@ -1,0 +1,125 @@
+/* http_connection.c - the open sockets, and their absolute deadlines.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The library's own timeout restarts with every byte, so a byte a second holds a connection for
+ * ever. Each connection therefore has an absolute deadline for what it is doing, and a thread that
+ * shuts the sockets of those that miss it.
+ */
+#include "http_private.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "clock.h"
+
+void http_set_deadline(struct http_server *server, struct connection *connection, int64_t ms)
+{
+    if (!connection)
+        return;
+    pthread_mutex_lock(&server->lock);
+    connection->deadline_us = ms ? clock_now_us() + ms * 1000 : 0;
+    if (ms && connection->deadline_us < server->wake_us)
+        pthread_cond_signal(&server->reap);
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Shuts what is late; returns the earliest deadline that is left. */
+static int64_t reap_late(struct http_server *server)
+{
+    int64_t now = clock_now_us(), earliest = INT64_MAX;
+
+    for (struct connection *c = server->connections; c; c = c->next) {
+        if (c->deadline_us == 0)
+            continue;
+        if (c->deadline_us <= now) {
+            shutdown(c->fd, SHUT_RDWR);
+            c->deadline_us = 0;
+        } else if (c->deadline_us < earliest) {
+            earliest = c->deadline_us;
+        }
+    }
+    return earliest;
+}
+
+void *http_reaper_main(void *argument)
+{
+    struct http_server *server = argument;
+
+    pthread_mutex_lock(&server->lock);
+    while (!server->stopping) {
+        server->wake_us = reap_late(server);
+        if (server->wake_us == INT64_MAX) {
+            pthread_cond_wait(&server->reap, &server->lock);
+        } else {
+            struct timespec until = {server->wake_us / 1000000, server->wake_us % 1000000 * 1000};
+
+            pthread_cond_timedwait(&server->reap, &server->lock, &until);
+        }
+    }
+    pthread_mutex_unlock(&server->lock);
+    return NULL;
+}
+
+void http_describe_client(const struct sockaddr *address, char *ret_text, size_t size)
+{
+    const void *bytes = NULL;
+
+    if (address && address->sa_family == AF_INET)
+        bytes = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
+    if (address && address->sa_family == AF_INET6)
+        bytes = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    if (!bytes || !inet_ntop(address->sa_family, bytes, ret_text, (socklen_t)size))
+        ret_text[0] = '\0';
+}
+
+static void open_connection(struct http_server *server, struct MHD_Connection *library,
+                            void **context)
+{
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(library, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *address =
+        MHD_get_connection_info(library, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct connection *connection = calloc(1, sizeof(*connection));
+
+    if (!connection || !fd) {
+        free(connection);
+        return;
+    }
+    connection->fd = fd->connect_fd;
+    http_describe_client(address ? address->client_addr : NULL, connection->client,
+                         sizeof(connection->client));
+    pthread_mutex_lock(&server->lock);
+    connection->next = server->connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    server->connections = connection;
+    pthread_mutex_unlock(&server->lock);
+    http_set_deadline(server, connection, server->config->header_timeout_ms);
+    *context = connection;
+}
+
+static void close_connection(struct http_server *server, struct connection *connection)
+{
+    if (!connection)
+        return;
+    pthread_mutex_lock(&server->lock);
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        server->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    pthread_mutex_unlock(&server->lock);
+    free(connection);
+}
+
+void http_on_connection(void *context, struct MHD_Connection *library, void **socket_context,
+                        enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        open_connection(context, library, socket_context);
+    else
+        close_connection(context, *socket_context);
+}

@@ -1,0 +1,233 @@
+/* http_intake.c - takes a request in: its head, its body, then its handler.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "http_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "clock.h"
+
+static void refuse(struct http_request *request, int status, const char *text)
+{
+    if (!request->refusal) {
+        request->refusal = status;
+        request->refusal_text = text;
+    }
+}
+
+static void reply_refusal(struct http_request *request)
+{
+    struct text body = {0};
+
+    text_printf(&body, "{\"error\":\"%s\"}", request->refusal_text);
+    http_reply(request, request->refusal, "application/json", &body);
+}
+
+/* An id of the client's choice must be printable and short; else one is made. */
+static void choose_id(struct http_request *request)
+{
+    const char *given = http_header(request, "X-Request-Id");
+    size_t length = given ? strspn(given, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                          "0123456789._:-")
+                          : 0;
+
+    if (length > 0 && length <= HTTP_MAX_ID && given[length] == '\0')
+        memcpy(request->id, given, length + 1);
+    else
+        snprintf(request->id, sizeof(request->id), "%08x-%llx", request->server->id_seed,
+                 (unsigned long long)atomic_fetch_add(&request->server->next_id, 1));
+}
+
+struct head {
+    int lengths, encodings, hosts;
+};
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct head *head = context;
+
+    (void)kind;
+    (void)value;
+    head->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+    head->encodings += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    head->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    return MHD_YES;
+}
+
+/* What two servers may read differently (request smuggling) is read by none. */
+static void check_head(struct http_request *request)
+{
+    const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    struct head head = {0, 0, 0};
+
+    MHD_get_connection_values(request->library, MHD_HEADER_KIND, count_header, &head);
+    if (head.lengths > 1 || head.encodings > 1 || head.hosts > 1)
+        refuse(request, MHD_HTTP_BAD_REQUEST,
+               "Content-Length, Transfer-Encoding or Host is given twice");
+    if (head.lengths && head.encodings)
+        refuse(request, MHD_HTTP_BAD_REQUEST,
+               "Content-Length and Transfer-Encoding exclude each other");
+    if (length &&
+        strtoull(length, NULL, 10) > (unsigned long long)request->server->config->max_body_bytes)
+        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than max_body_bytes");
+}
+
+/* Room for more of the body within what all bodies may take together. */
+static bool grow_body(struct http_request *request, size_t size)
+{
+    struct http_server *server = request->server;
+    size_t room = request->body_room ? request->body_room : 4096;
+    bool allowed;
+    char *larger;
+
+    while (room < size)
+        room *= 2;
+    if (room == request->body_room)
+        return true;
+    pthread_mutex_lock(&server->lock);
+    allowed = server->pending_bytes + (int64_t)(room - request->body_room) <=
+              server->config->max_pending_bytes;
+    if (allowed)
+        server->pending_bytes += (int64_t)(room - request->body_room);
+    pthread_mutex_unlock(&server->lock);
+    if (!allowed)
+        return false;
+    larger = realloc(request->body, room);
+    if (!larger) {
+        pthread_mutex_lock(&server->lock);
+        server->pending_bytes -= (int64_t)(room - request->body_room);
+        pthread_mutex_unlock(&server->lock);
+        return false;
+    }
+    request->body = larger;
+    request->body_room = room;
+    return true;
+}
+
+static void take_body(struct http_request *request, const char *bytes, size_t size)
+{
+    if (request->refusal)
+        return; /* read away, so that the client gets to read the reply */
+    if (request->body_size + size > (size_t)request->server->config->max_body_bytes) {
+        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than max_body_bytes");
+        return;
+    }
+    if (!grow_body(request, request->body_size + size)) {
+        refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests are pending");
+        http_add_header(request, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+        return;
+    }
+    memcpy(request->body + request->body_size, bytes, size);
+    request->body_size += size;
+}
+
+/* The whole request is there. */
+static enum MHD_Result dispatch(struct http_request *request)
+{
+    bool replied;
+
+    request->dispatched = true;
+    http_set_deadline(request->server, request->connection, 0);
+    if (request->refusal)
+        reply_refusal(request);
+    else
+        request->server->handler(request->server->context, request);
+    pthread_mutex_lock(&request->lock);
+    replied = request->replied;
+    if (!replied) {
+        MHD_suspend_connection(request->library);
+        request->suspended = true;
+    }
+    pthread_mutex_unlock(&request->lock);
+    return replied ? http_queue_reply(request) : MHD_YES;
+}
+
+static enum MHD_Result begin(struct http_request *request, struct MHD_Connection *library,
+                             const char *method)
+{
+    request->begun = true;
+    request->library = library;
+    request->method = method;
+    choose_id(request);
+    check_head(request);
+    http_set_deadline(request->server, request->connection,
+                      request->server->config->body_timeout_ms);
+    if (!request->refusal)
+        return MHD_YES;
+    /* Refused by its head: answered at once, and the connection closes behind it. */
+    request->dispatched = true;
+    reply_refusal(request);
+    return http_queue_reply(request);
+}
+
+enum MHD_Result http_on_request(void *context, struct MHD_Connection *library, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_size, void **request_context)
+{
+    struct http_request *request = *request_context;
+
+    (void)context;
+    (void)url; /* decoded already: %2f and %00 could not be told */
+    (void)version;
+    if (!request || !request->path)
+        return MHD_NO; /* out of memory */
+    if (!request->begun)
+        return begin(request, library, method);
+    if (*upload_size > 0) {
+        take_body(request, upload, *upload_size);
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    return request->dispatched ? http_queue_reply(request) : dispatch(request);
+}
+
+void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library)
+{
+    struct http_server *server = context;
+    struct http_request *request = calloc(1, sizeof(*request));
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(library, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    if (!request)
+        return NULL;
+    request->server = server;
+    request->connection = info ? info->socket_context : NULL;
+    request->path = strndup(uri, strcspn(uri, "?"));
+    request->start_us = clock_now_us();
+    pthread_mutex_init(&request->lock, NULL);
+    http_set_deadline(server, request->connection, server->config->header_timeout_ms);
+    pthread_mutex_lock(&server->lock);
+    server->requests++;
+    pthread_mutex_unlock(&server->lock);
+    return request;
+}
+
+void http_on_completed(void *context, struct MHD_Connection *library, void **request_context,
+                       enum MHD_RequestTerminationCode code)
+{
+    struct http_server *server = context;
+    struct http_request *request = *request_context;
+
+    (void)library;
+    (void)code;
+    if (!request)
+        return;
+    http_set_deadline(server, request->connection, server->config->idle_timeout_ms);
+    if (request->response)
+        MHD_destroy_response(request->response);
+    pthread_mutex_lock(&server->lock);
+    server->pending_bytes -= (int64_t)request->body_room;
+    if (--server->requests == 0)
+        pthread_cond_broadcast(&server->drained);
+    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_destroy(&request->lock);
+    free(request->path);
+    free(request->body);
+    free(request);
+    *request_context = NULL;
+}

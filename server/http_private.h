@@ -1,0 +1,103 @@
+/* http_private.h - what the files of the HTTP server share: http.c starts and ends it,
+ * http_connection.c holds the sockets and their deadlines, http_intake.c takes a request in,
+ * http_request.c is what its handler sees of it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Life of a request: the library calls on_uri when it has read the request line, then on_request
+ * once with the head, again for each piece of the body, and a last time when there is no more; then
+ * the handler runs. If it has not replied by the time it returns, the connection is suspended, and
+ * the reply resumes it: on_request is called once more and queues what is there.
+ */
+#ifndef SERVER_HTTP_PRIVATE_H
+#define SERVER_HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "http.h"
+
+#define HTTP_MAX_ID      64
+#define HTTP_MAX_MODEL   128
+#define HTTP_MAX_HEADERS 4
+
+/* One socket. */
+struct connection {
+    struct connection *next, *previous;
+    int fd;
+    int64_t deadline_us; /* 0: none */
+    char client[INET6_ADDRSTRLEN];
+};
+
+struct http_server {
+    struct MHD_Daemon *daemon;
+    const struct config *config;
+    http_handler *handler;
+    void *context;
+    int fd;
+    atomic_bool draining;
+    atomic_ullong next_id;
+    unsigned id_seed;
+    pthread_mutex_t lock;   /* of all below, and of connections */
+    pthread_cond_t reap;    /* an earlier deadline, or the end */
+    pthread_cond_t drained; /* requests fell to 0 */
+    struct connection *connections;
+    int64_t wake_us; /* when the reaper looks again */
+    int64_t requests, pending_bytes;
+    bool stopping;
+    pthread_t reaper;
+};
+
+struct http_request {
+    struct http_server *server;
+    struct MHD_Connection *library;
+    struct connection *connection; /* NULL where memory ran out */
+    char *path;
+    const char *method;
+    char id[HTTP_MAX_ID + 1], model[HTTP_MAX_MODEL];
+    char *body;
+    size_t body_size, body_room;
+    int64_t start_us;
+    int refusal; /* status that the request gets when its body has been read away; 0: none */
+    const char *refusal_text;
+    bool begun, dispatched;
+    struct {
+        const char *name;
+        char value[128];
+    } headers[HTTP_MAX_HEADERS];
+    int header_count;
+    pthread_mutex_t lock; /* of what follows: the handler's thread and a worker's meet here */
+    bool replied, suspended;
+    struct MHD_Response *response;
+    int status;
+    size_t reply_size;
+};
+
+/* http_connection.c */
+
+/* Gives the connection (which may be NULL) `ms` from now; 0: as long as it takes. */
+void http_set_deadline(struct http_server *server, struct connection *connection, int64_t ms);
+/* A thread's main: shuts the sockets of connections that are late, until server->stopping. */
+void *http_reaper_main(void *server);
+/* The library's, for a socket that opens or closes. */
+void http_on_connection(void *server, struct MHD_Connection *library, void **socket_context,
+                        enum MHD_ConnectionNotificationCode code);
+/* An address as text; "" for one that is not of the Internet. */
+void http_describe_client(const struct sockaddr *address, char *ret_text, size_t size);
+
+/* http_intake.c: the library's callbacks, in the order in which they come. */
+
+void *http_on_uri(void *server, const char *uri, struct MHD_Connection *library);
+enum MHD_Result http_on_request(void *server, struct MHD_Connection *library, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_size, void **request_context);
+void http_on_completed(void *server, struct MHD_Connection *library, void **request_context,
+                       enum MHD_RequestTerminationCode code);
+
+/* http_request.c */
+
+/* Hands the reply that http_reply has made to the library, on the library's own thread. */
+enum MHD_Result http_queue_reply(struct http_request *request);
+
+#endif
