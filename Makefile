@@ -1,9 +1,10 @@
 # lqnet. `make help` lists the targets; V=1 shows the commands.
 
-# Everything that building and testing needs, as Debian 12 names it.
-PACKAGES := gcc libc6-dev make check clang-format clang-tidy pkg-config libopenblas-pthread-dev libjansson-dev \
-            libxxhash-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev \
-            libmicrohttpd-dev libinih-dev libcurl4-gnutls-dev curl
+# Everything that building needs, and what testing needs besides, as Debian 12 names it.
+BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libxxhash-dev libprotobuf-c-dev \
+            protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libinih-dev
+PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy libcurl4-gnutls-dev curl
+DEPS     ?= PACKAGES
 
 PREFIX   ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -137,8 +138,8 @@ $(TIDY): build/tidy/%.ok: %.c $(BUILD)/%.o .clang-tidy
 format: ## format them
 	clang-format -i $(SOURCES) $(HEADERS)
 
-deps: ## install the missing Debian packages
-	@missing=; for p in $(PACKAGES); do \
+deps: ## install the missing Debian packages (DEPS=BUILD_PACKAGES: not those for tests)
+	@missing=; for p in $($(DEPS)); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q ' installed$$' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else \
