@@ -34,6 +34,9 @@ struct cli_command {
 extern const struct cli_command command_import, command_quantize, command_evaluate,
     command_classify, command_inspect, command_bench;
 
+/* All of them, in the order of the help; NULL ends the table. */
+extern const struct cli_command *const cli_commands[];
+
 /* A command line, taken apart. Points into argv. */
 struct cli_arguments {
     const struct cli_command *command;

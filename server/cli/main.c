@@ -7,19 +7,11 @@
 
 #include "cli/cli.h"
 
-static const struct cli_command *const commands[] = {&command_import,
-                                                     &command_quantize,
-                                                     &command_evaluate,
-                                                     &command_classify,
-                                                     &command_inspect,
-                                                     &command_bench,
-                                                     NULL};
-
 static const struct cli_command *find_command(const char *name)
 {
-    for (int i = 0; commands[i]; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
+    for (int i = 0; cli_commands[i]; i++)
+        if (strcmp(cli_commands[i]->name, name) == 0)
+            return cli_commands[i];
     return NULL;
 }
 
@@ -28,8 +20,8 @@ static void print_help(FILE *to)
     fputs("lqnet - classifies images with learned-quantized networks\n\n"
           "usage: lqnet [--cpu TIER] COMMAND [options] ...\n\ncommands:\n",
           to);
-    for (int i = 0; commands[i]; i++)
-        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    for (int i = 0; cli_commands[i]; i++)
+        fprintf(to, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
     fputs("  help       this list, or the options of a command: lqnet help COMMAND\n\n"
           "options before the command:\n"
           "  --cpu TIER   use no kernels above this tier: c, avx2, avx512, amx or neon\n"
