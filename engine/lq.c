@@ -346,6 +346,11 @@ int lq_session_run_pixels(struct lq_session *session, const uint8_t *pixels, int
     return run_pieces(session, &images, count, ret_output, error);
 }
 
+void lq_session_set_cancel(struct lq_session *session, lq_cancel_check *check, void *context)
+{
+    lq_runner_set_cancel(session->runner, check, context);
+}
+
 int lq_session_profile(struct lq_session *session, struct lq_error *error)
 {
     return lq_runner_profile(session->runner, error);

@@ -232,16 +232,24 @@ enum lq_layout { LQ_NCHW, LQ_NHWC };
 /* Runs `count` normalised images: input [count][C][H][W] or [count][H][W][C] floats, ret_output
  * [count][classes] floats. An image's answer does not depend on the batch it is in, nor on the
  * number of threads, to the bit. Errors: LQ_ERR_NUMERIC: the input holds a NaN or an infinity
- * (the text names its image). */
+ * (the text names its image); LQ_ERR_CANCELLED. */
 int lq_session_run(struct lq_session *session, const float *input, enum lq_layout layout, int count,
                    float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
 
 /* The same of images that are not normalised yet: pixels [count][H][W][C], 0..255, C the network's
  * channels. A float network normalises them; one with quantized layers computes its first
  * convolution from the pixels, in integers, with weights rounded to 15 bits, so that its answers
- * are not quite those to normalised floats. Errors: none so far. */
+ * are not quite those to normalised floats. Errors: LQ_ERR_CANCELLED. */
 int lq_session_run_pixels(struct lq_session *session, const uint8_t *pixels, int count,
                           float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
+
+/* Asked before each layer of each image, by all threads that compute, several at once: it must be
+ * quick and must not call the session. Once it says true the run ends, as soon as every thread is
+ * done with its layer, with LQ_ERR_CANCELLED; ret_output then holds nothing of use. The session can
+ * run again. */
+typedef bool lq_cancel_check(void *context);
+/* For the runs from now on; NULL: nothing is asked. Between runs only. */
+void lq_session_set_cancel(struct lq_session *session, lq_cancel_check *check, void *context);
 
 /* Adds up, from now on, the time that each of the session's steps takes; a step computes one layer
  * or several together. Errors: LQ_ERR_MEMORY. */

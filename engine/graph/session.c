@@ -25,7 +25,9 @@ struct lq_runner {
     uint8_t *buffers; /* [threads][buffer_bytes]: values */
     uint8_t *scratch; /* [threads][scratch_bytes] */
     size_t bytes;
-    double *seconds; /* [threads][steps], or NULL */
+    double *seconds;         /* [threads][steps], or NULL */
+    lq_cancel_check *cancel; /* NULL: runs are never cancelled */
+    void *cancel_context;
     lq_observe *observe;
     void *observe_context;
     int32_t *integers; /* room for the sums of the largest integer step, while observed */
@@ -39,6 +41,7 @@ struct batch {
     float *output;
     size_t input_floats, output_floats; /* of one image */
     atomic_int bad;                     /* lowest image that holds no finite numbers */
+    atomic_bool cancelled;
 };
 
 int lq_runner_create(const struct lq_program *program, int threads, struct lq_runner **ret_runner,
@@ -82,6 +85,12 @@ void lq_runner_destroy(struct lq_runner *runner)
 size_t lq_runner_bytes(const struct lq_runner *runner)
 {
     return runner->bytes;
+}
+
+void lq_runner_set_cancel(struct lq_runner *runner, lq_cancel_check *check, void *context)
+{
+    runner->cancel = check;
+    runner->cancel_context = context;
 }
 
 int lq_runner_profile(struct lq_runner *runner, struct lq_error *error)
@@ -174,13 +183,29 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-static void run_steps(struct lq_runner *runner, bool pixels, int worker, struct lq_pool *pool)
+/* One thread that is told so stops the others. */
+static bool is_cancelled(struct batch *batch)
 {
+    struct lq_runner *runner = batch->runner;
+
+    if (!runner->cancel)
+        return false;
+    if (!atomic_load(&batch->cancelled) && runner->cancel(runner->cancel_context))
+        atomic_store(&batch->cancelled, true);
+    return atomic_load(&batch->cancelled);
+}
+
+/* False: cancelled. */
+static bool run_steps(struct batch *batch, int worker, struct lq_pool *pool)
+{
+    struct lq_runner *runner = batch->runner;
     uint8_t *values = runner->buffers + (size_t)worker * runner->program->buffer_bytes;
     uint8_t *scratch = runner->scratch + (size_t)worker * runner->program->scratch_bytes;
     const struct lq_program *program = runner->program;
 
     for (int i = 0; i < program->step_count; i++) {
+        if (is_cancelled(batch))
+            return false;
         const struct lq_step *step = &program->steps[i];
         struct lq_run run = {.output = values + program->offsets[step->output_slot],
                              .pool = pool,
@@ -190,7 +215,7 @@ static void run_steps(struct lq_runner *runner, bool pixels, int worker, struct 
 
         for (int j = 0; j < step->input_count; j++)
             run.inputs[j] = values + program->offsets[step->slots[j]];
-        if (i == 0 && pixels && program->pixel_step)
+        if (i == 0 && batch->pixels && program->pixel_step)
             step = program->pixel_step;
         double start = runner->seconds ? now() : 0;
         step->run(step, &run);
@@ -199,6 +224,7 @@ static void run_steps(struct lq_runner *runner, bool pixels, int worker, struct 
         if (runner->observe)
             runner->observe(runner->observe_context, step, run.output, run.integers);
     }
+    return true;
 }
 
 static void run_image(struct batch *batch, int image, int worker, struct lq_pool *pool)
@@ -209,6 +235,8 @@ static void run_image(struct batch *batch, int image, int worker, struct lq_pool
     float *input = (float *)(void *)(values + program->offsets[program->graph->input]);
     int bad = atomic_load(&batch->bad);
 
+    if (atomic_load(&batch->cancelled))
+        return;
     if (batch->pixels) {
         load_pixels(batch, batch->pixels + (size_t)image * batch->input_floats, input);
     } else if (!load_image(batch, batch->input + (size_t)image * batch->input_floats, input)) {
@@ -216,7 +244,8 @@ static void run_image(struct batch *batch, int image, int worker, struct lq_pool
             ;
         return;
     }
-    run_steps(runner, batch->pixels != NULL, worker, pool);
+    if (!run_steps(batch, worker, pool))
+        return;
     memcpy(batch->output + (size_t)image * batch->output_floats,
            values + program->offsets[program->graph->output], batch->output_floats * sizeof(float));
 }
@@ -234,10 +263,13 @@ static int run_batch(struct batch *batch, int count, struct lq_error *error)
     batch->input_floats = (size_t)lq_shape_elements(&graph->values[graph->input].shape);
     batch->output_floats = (size_t)lq_graph_classes(graph);
     atomic_init(&batch->bad, count);
+    atomic_init(&batch->cancelled, false);
     if (count == 1)
         run_image(batch, 0, 0, runner->pool);
     else
         lq_pool_run(runner->pool, count, run_item, batch);
+    if (atomic_load(&batch->cancelled))
+        return lq_fail(error, LQ_ERR_CANCELLED, "cancelled");
     int bad = atomic_load(&batch->bad);
     if (bad < count)
         return lq_fail(error, LQ_ERR_NUMERIC, "input image %d holds a NaN or an infinity", bad);

@@ -24,6 +24,9 @@ int lq_runner_run(struct lq_runner *runner, const float *input, enum lq_layout l
 int lq_runner_run_pixels(struct lq_runner *runner, const uint8_t *pixels, int count,
                          float *ret_output, struct lq_error *error) LQ_MUST_CHECK;
 
+/* As lq_session_set_cancel. */
+void lq_runner_set_cancel(struct lq_runner *runner, lq_cancel_check *check, void *context);
+
 /* From now on adds up the time that each step takes, 0 at first. Errors: LQ_ERR_MEMORY. */
 int lq_runner_profile(struct lq_runner *runner, struct lq_error *error) LQ_MUST_CHECK;
 /* Seconds of a step, summed over images and threads. */

@@ -4,6 +4,7 @@
  */
 #include "support/suite.h"
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +177,58 @@ START_TEST(bad_numbers_are_named)
 }
 END_TEST
 
+struct countdown {
+    atomic_int asked;
+    int last; /* says yes from the call after this one on */
+};
+
+static bool count_down(void *context)
+{
+    struct countdown *countdown = context;
+
+    return atomic_fetch_add(&countdown->asked, 1) >= countdown->last;
+}
+
+/* Loop test: threads 1..3. A run stops at the layer where it is told to, and the next one is whole.
+ */
+START_TEST(cancelled_between_layers)
+{
+    static float images[IMAGES * PIXELS];
+    float expected[IMAGES * CLASSES], got[IMAGES * CLASSES];
+    struct lq_kernels kernels;
+    struct lq_lower_options options = {LQ_FORM_AUTO, false, &kernels};
+    struct lq_program *program = NULL;
+    struct lq_runner *runner = NULL;
+    struct lq_rng rng;
+
+    lq_kernels_init(&kernels, lq_cpu_detect());
+    lq_rng_init(&rng, 1, 5);
+    random_images(&rng, images);
+    struct lq_graph *graph = network_create(&rng, 2, 2);
+    ck_assert_int_eq(lq_program_create(graph, &options, &program, NULL), LQ_OK);
+    ck_assert_int_eq(lq_runner_create(program, _i, &runner, NULL), LQ_OK);
+    ck_assert_int_eq(lq_runner_run(runner, images, LQ_NCHW, IMAGES, expected, NULL), LQ_OK);
+    for (int last = 0; last < 2 * program->step_count; last++) {
+        struct countdown countdown = {.last = last};
+        int count = last % 2 == 0 ? IMAGES : 1;
+        bool cancelled = last < count * program->step_count;
+        struct lq_error error = {0};
+
+        lq_runner_set_cancel(runner, count_down, &countdown);
+        ck_assert_int_eq(lq_runner_run(runner, images, LQ_NCHW, count, got, &error),
+                         cancelled ? LQ_ERR_CANCELLED : LQ_OK);
+        ck_assert_int_le(atomic_load(&countdown.asked), cancelled ? last + _i : last);
+        ck_assert_str_eq(error.text, cancelled ? "cancelled" : "");
+    }
+    lq_runner_set_cancel(runner, NULL, NULL);
+    ck_assert_int_eq(lq_runner_run(runner, images, LQ_NCHW, IMAGES, got, NULL), LQ_OK);
+    ck_assert_mem_eq(got, expected, sizeof(got));
+    lq_runner_destroy(runner);
+    lq_program_destroy(program);
+    lq_graph_destroy(graph);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("session");
@@ -185,5 +238,6 @@ int main(void)
     tcase_add_test(tests, float_agrees_to_rounding);
     tcase_add_test(tests, pixels_agree);
     tcase_add_test(tests, bad_numbers_are_named);
+    tcase_add_loop_test(tests, cancelled_between_layers, 1, 4);
     return suite_main("session", tests);
 }
