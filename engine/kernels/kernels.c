@@ -23,6 +23,8 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .bytes_lanes = 1,
         .bytes_bound = 255 * 127,
         .plane_pairs = 1,
+        .windows_product = lq_windows_product_c,
+        .windows_outer = lq_windows_outer_c,
     };
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
@@ -36,6 +38,8 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->gemm_bytes = lq_gemm_bytes_avx2;
         kernels->bytes_lanes = 8;
         kernels->bytes_bound = 32767 / 2;
+        kernels->windows_product = lq_windows_product_avx2;
+        kernels->windows_outer = lq_windows_outer_avx2;
         best = LQ_CPU_AVX2;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {

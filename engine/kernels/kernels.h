@@ -16,6 +16,7 @@
 #ifndef LQ_KERNELS_KERNELS_H
 #define LQ_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -108,6 +109,30 @@ typedef void lq_scale_sums(const struct lq_scaling *scaling, const int32_t *sums
 typedef void lq_add_floats(const float *a, const float *b, size_t count, float min, float max,
                            float *ret);
 
+/* Float convolutions of training. Windows of `a`, one for each output pixel of images x height x
+ * width: the first element of pixel (i, y, x) is a[i * a_image + y * a_line + x * a_step], and from
+ * there on the window is made of taps_h x taps_w runs of `run` elements whose starts are tap_line
+ * and tap_step elements apart; k counts the elements of a window in that order. Pixel (i, y, x) of
+ * the map on the other side, of n contiguous columns, is y_image, y_line, y_step elements apart. */
+#define LQ_FLOAT_LANES 16
+struct lq_windows {
+    int images, height, width;
+    int taps_h, taps_w, run;
+    size_t a_image, a_line, a_step, tap_line, tap_step;
+    size_t y_image, y_line, y_step;
+    const float *a;
+    int n;
+};
+
+/* y[pixel][col] = the chain of fused multiply-adds over ascending k of a[pixel][k] and w[k][col],
+ * starting from 0, or with `add` from y; w is [panels][k][LQ_FLOAT_LANES]. */
+typedef void lq_windows_product(const struct lq_windows *windows, const float *w, bool add,
+                                float *y);
+
+/* sums[k][col] = the chain over ascending pixels of a[pixel][k] and y[pixel][col], starting from
+ * sums; sums are [panels][k][LQ_FLOAT_LANES], of which columns from n on may change or not. */
+typedef void lq_windows_outer(const struct lq_windows *windows, const float *y, float *sums);
+
 struct lq_kernels {
     lq_encode_sums *encode_sums;
     lq_encode_floats *encode_floats;
@@ -120,6 +145,8 @@ struct lq_kernels {
     int bytes_bound; /* largest level of an activation times that of a weight */
     lq_gemm_planes *gemm_planes;
     int planes_lanes;
+    lq_windows_product *windows_product;
+    lq_windows_outer *windows_outer;
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
 };
 
@@ -131,9 +158,17 @@ lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
 lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512, lq_gemm_bytes_amx;
 lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;
 lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
+lq_windows_product lq_windows_product_c, lq_windows_product_avx2;
+lq_windows_outer lq_windows_outer_c, lq_windows_outer_avx2;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
 lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
+
+/* Elements of a window. */
+static inline int lq_window_length(const struct lq_windows *windows)
+{
+    return windows->taps_h * windows->taps_w * windows->run;
+}
 
 /* Of the first element of a row. */
 static inline size_t lq_row_offset(const struct lq_rows *rows, int row)
