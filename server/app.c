@@ -10,15 +10,7 @@
 
 bool app_is_ready(const struct app *app)
 {
-    bool all = registry_count(app->registry) > 0, any = false;
-
-    for (int i = 0; i < registry_count(app->registry); i++) {
-        bool loaded = registry_at(app->registry, i)->model;
-
-        all = all && loaded;
-        any = any || loaded;
-    }
-    return atomic_load(&app->ready) && (app->config.strict_readiness ? all : any);
+    return atomic_load(&app->ready) && registry_is_ready(app->registry);
 }
 
 static void on_request(void *context, struct http_request *request)
@@ -29,6 +21,7 @@ static void on_request(void *context, struct http_request *request)
 static void release(struct app *app)
 {
     batcher_stop(app->batcher); /* every request is replied to before the server ends */
+    registry_stop(app->registry);
     http_stop(app->http);
     registry_close(app->registry);
     lq_engine_destroy(app->engine);
@@ -49,6 +42,18 @@ static void log_listening(const struct app *app)
     log_end(&line);
 }
 
+static void log_readiness(const struct app *app)
+{
+    if (app_is_ready(app))
+        log_message(LOG_INFO, "ready", "generations served: %d",
+                    registry_live_generations(app->registry));
+    else
+        log_message(LOG_WARNING, "not_ready", "%s",
+                    registry_live_generations(app->registry) == 0
+                        ? "no model is loaded"
+                        : "a model that is required could not be loaded");
+}
+
 int app_start(struct app *app, struct lq_error *error)
 {
     int status;
@@ -57,24 +62,18 @@ int app_start(struct app *app, struct lq_error *error)
     log_set_level((enum log_level)log_level_from_name(app->config.log_level));
     status = lq_engine_create(config_cpu_mask(&app->config), &app->engine, error);
     if (status == LQ_OK)
-        status = registry_open(app->engine, app->config.models, &app->registry, error);
+        status = registry_open(app->engine, &app->config, &app->registry, error);
     if (status == LQ_OK)
-        status = batcher_start(&app->config, app->registry, &app->batcher, error);
+        status = batcher_start(&app->config, &app->batcher, error);
     if (status == LQ_OK)
         status = http_start(&app->config, on_request, app, &app->http, error);
     if (status != LQ_OK) {
         release(app);
         return status;
     }
-    log_listening(app); /* first: it tells the port to whoever started us */
-    registry_log(app->registry);
+    log_listening(app); /* it tells the port to whoever started us */
     atomic_store(&app->ready, true);
-    if (app_is_ready(app))
-        log_message(LOG_INFO, "ready", "models served: %d", registry_count(app->registry));
-    else
-        log_message(LOG_WARNING, "not_ready", "%s",
-                    registry_count(app->registry) == 0 ? "the folder of models holds none"
-                                                       : "a model could not be loaded");
+    log_readiness(app);
     return LQ_OK;
 }
 

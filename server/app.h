@@ -9,6 +9,7 @@
 
 #include "batcher.h"
 #include "http.h"
+#include "registry.h"
 
 struct app {
     struct config config;

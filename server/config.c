@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "policy.h"
 #include "text.h"
 
 enum key_type { TYPE_TEXT, TYPE_INT, TYPE_BOOL };
@@ -116,6 +117,11 @@ unsigned config_cpu_mask(const struct config *config)
     return mask;
 }
 
+int config_workers(const struct config *config)
+{
+    return config->workers ? (int)config->workers : lq_cpu_count();
+}
+
 /* Keys whose text has a grammar of its own. */
 static int check_text(const char *key, const char *value, struct lq_error *error)
 {
@@ -131,6 +137,8 @@ static int check_text(const char *key, const char *value, struct lq_error *error
     if (strcmp(key, "cpu") == 0 && !parse_cpu(value, &mask))
         return error_set(error, LQ_ERR_INVALID, "'%s' is neither all nor a list of c, avx2, ...",
                          value);
+    if (strcmp(key, "version_policy") == 0)
+        return policy_check(value, error);
     return LQ_OK;
 }
 

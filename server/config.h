@@ -26,8 +26,12 @@
     X(log_level, TEXT, "info", 4, 7, "error, warning, info or debug")                              \
     X(cpu, TEXT, "all", 1, 100,                                                                    \
       "kernels that may be used: all, or some of c,avx2,avx512,amx,neon")                          \
+    X(version_policy, TEXT, "latest", 1, 511,                                                      \
+      "versions that are served: latest, latest:N, all or 1+3; NAME=... for one model")            \
+    X(required_models, TEXT, "", 0, 511, "names; not ready while one of them is not loaded")       \
     X(strict_readiness, BOOL, "true", 0, 0,                                                        \
-      "ready only if every model of the folder could be loaded")                                   \
+      "ready only if every model of the folder is loaded that was not unloaded on purpose")        \
+    X(repository_poll_s, INT, "0", 0, 86400, "look for new and changed models so often; 0: never") \
     X(http_threads, INT, "2", 1, 64, "threads that read requests and write replies")               \
     X(max_connections, INT, "512", 1, 100000, "open at once; more wait to be accepted")            \
     X(max_header_bytes, INT, "32768", 4096, 1048576,                                               \
@@ -41,8 +45,11 @@
     X(idle_timeout_ms, INT, "60000", 10, 3600000, "for the next request on a connection")          \
     X(workers, INT, "0", 0, 1024, "requests computed at once; 0: one per CPU")                     \
     X(worker_threads, INT, "1", 1, 64, "threads that share the work of one request")               \
-    X(session_batch, INT, "8", 1, 4096, "images a worker computes at once; memory grows with it")  \
-    X(queue_length, INT, "64", 1, 1000000, "requests that may wait for a worker; 503 beyond")      \
+    X(max_batch, INT, "8", 1, 4096, "images a worker computes at once; memory grows with it")      \
+    X(max_delay_us, INT, "0", 0, 1000000,                                                          \
+      "that a request waits for others to fill a batch, while other workers compute")              \
+    X(queue_length, INT, "64", 1, 1000000,                                                         \
+      "requests that may wait for a worker, of each model; 503 beyond")                            \
     X(retry_after_s, INT, "1", 1, 3600, "Retry-After of a 503")                                    \
     X(max_batch_request, INT, "64", 1, 65536, "images in one inference request")                   \
     X(max_image_bytes, INT, "16777216", 64, 1073741824, "of an encoded image")                     \
@@ -86,6 +93,8 @@ int config_split_address(const char *text, char *ret_host, size_t size, int *ret
                          struct lq_error *error) LQ_MUST_CHECK;
 /* The mask of `cpu`, for lq_engine_create. */
 unsigned config_cpu_mask(const struct config *config);
+/* Threads that compute: `workers`, or one for each CPU that may be used. */
+int config_workers(const struct config *config);
 
 /* What the command line asks for. */
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };

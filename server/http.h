@@ -41,6 +41,9 @@ const char *http_query(const struct http_request *request, const char *name);
 const char *http_header(const struct http_request *request, const char *name);
 const char *http_body(const struct http_request *request, size_t *ret_size);
 const char *http_request_id(const struct http_request *request);
+/* Has the client gone, or said that it will send no more? Whoever does that before the reply does
+ * not wait for it. From any thread, until the reply. */
+bool http_client_left(const struct http_request *request);
 /* For the log; copied. */
 void http_set_model(struct http_request *request, const char *model);
 

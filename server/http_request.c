@@ -4,6 +4,7 @@
  */
 #include "http_private.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,6 +40,16 @@ const char *http_body(const struct http_request *request, size_t *ret_size)
 const char *http_request_id(const struct http_request *request)
 {
     return request->id;
+}
+
+bool http_client_left(const struct http_request *request)
+{
+    struct pollfd peer = {.events = POLLRDHUP};
+
+    if (!request->connection)
+        return false;
+    peer.fd = request->connection->fd;
+    return poll(&peer, 1, 0) > 0;
 }
 
 void http_set_model(struct http_request *request, const char *model)

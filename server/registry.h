@@ -1,44 +1,79 @@
-/* registry.h - the models that are served: those of a folder, opened at start.
+/* registry.h - the models that are served: which generation of which version answers.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * FOLDER/NAME.lq is version 1 of NAME; FOLDER/NAME/VERSION/model.lq the version with that number,
- * of which the highest is served. Names are letters, digits, dots, dashes and underscores, and
- * start with no dot. Immutable once opened: any number of threads may look things up.
+ * A thread of its own loads: it reads a file of the repository, verifies and warms it, and only
+ * then swaps one pointer, so that requests see the old generation or the new one. The old one goes
+ * when its last request has been answered. A file that cannot be loaded leaves the old one serving,
+ * and its reason is kept. Any thread, but for open and close.
  */
 #ifndef SERVER_REGISTRY_H
 #define SERVER_REGISTRY_H
 
-#include "lq.h"
+#include "generation.h"
 
-#define REGISTRY_MAX_NAME 128
+/* X(NAME): as the model_repository extension calls them. */
+#define REGISTRY_STATE_LIST(X)                                                                     \
+    X(UNAVAILABLE)                                                                                 \
+    X(LOADING)                                                                                     \
+    X(READY)                                                                                       \
+    X(UNLOADING)
 
-struct registry_entry {
-    char name[REGISTRY_MAX_NAME];
-    int64_t version;
+enum registry_state {
+#define X(name) REGISTRY_##name,
+    REGISTRY_STATE_LIST(X)
+#undef X
+};
+const char *registry_state_text(enum registry_state state);
+
+/* One version of a model, as it is at the moment. */
+struct registry_item {
+    char name[MODEL_NAME_SIZE];
     char version_text[24];
-    char path[1024];
-    struct lq_model *model; /* NULL: it could not be opened */
-    char reason[512];       /* why not */
-    int index;              /* of the entry, for tables beside the registry */
+    enum registry_state state;
+    uint64_t generation; /* number of the one that answers, 0: none */
+    char reason[512];    /* why it is not READY, or why the last reload left it as it is; or "" */
 };
 
 struct registry;
 
-/* A file that cannot be opened becomes an entry without a model. Errors:
- * LQ_ERR_IO (the folder cannot be read), LQ_ERR_MEMORY. */
-int registry_open(const struct lq_engine *engine, const char *folder,
+/* Loads what `models` and `version_policy` say, and starts the loading thread. A file that cannot
+ * be loaded is an UNAVAILABLE item. Errors: LQ_ERR_IO (the folder cannot be read), LQ_ERR_MEMORY.
+ */
+int registry_open(const struct lq_engine *engine, const struct config *config,
                   struct registry **ret_registry, struct lq_error *error) LQ_MUST_CHECK;
-/* A line for each entry. */
-void registry_log(const struct registry *registry);
+/* Ends the loading thread; what it has not begun ends as LQ_ERR_CANCELLED. */
+void registry_stop(struct registry *registry);
+/* Every generation must have been let go. */
 void registry_close(struct registry *registry);
 
-int registry_count(const struct registry *registry);
-const struct registry_entry *registry_at(const struct registry *registry, int index);
-/* version NULL: the one that is served. NULL where there is none. */
-const struct registry_entry *registry_find(const struct registry *registry, const char *name,
-                                           const char *version);
-/* May this stand in a path as a model's name? */
-bool registry_name_is_valid(const char *name);
+/* The generation that answers for a model, held by the caller; version NULL: the highest one that
+ * is ready. Errors: LQ_ERR_NOT_FOUND: no such model or version; LQ_ERR_UNSUPPORTED: none that is
+ * ready, and why. */
+int registry_acquire(struct registry *registry, const char *name, const char *version,
+                     struct generation **ret_generation, struct lq_error *error) LQ_MUST_CHECK;
+/* All versions of a model (of all where name is NULL), by name, the highest version first;
+ * free(*ret_items). Errors: LQ_ERR_MEMORY. */
+int registry_list(struct registry *registry, const char *name, struct registry_item **ret_items,
+                  int *ret_count, struct lq_error *error) LQ_MUST_CHECK;
+/* The version's statistics, which last as long as the registry; NULL: there is no such one. */
+struct stats *registry_stats(struct registry *registry, const char *name, const char *version);
+/* Is every required model warm? Those of `required_models`; with strict_readiness also all others
+ * of the folder that nobody has unloaded; and at least one in any case. */
+bool registry_is_ready(struct registry *registry);
+/* Generations in memory, those that drain included. */
+int registry_live_generations(const struct registry *registry);
+
+enum registry_action {
+    REGISTRY_LOAD,   /* reads the model's files again, whether they have changed or not */
+    REGISTRY_UNLOAD, /* it stays away until REGISTRY_LOAD */
+    REGISTRY_SCAN,   /* new files, changed ones, and those that are gone; name NULL */
+};
+/* On the loading thread, once: LQ_ERR_NOT_FOUND: no such model in the folder; else why it could
+ * not be loaded. */
+typedef void registry_done(void *context, int status, const struct lq_error *error);
+/* `done` may be NULL. False: too much is to be loaded already, and done is not called. */
+bool registry_request(struct registry *registry, enum registry_action action, const char *name,
+                      registry_done *done, void *context);
 
 #endif

@@ -53,3 +53,15 @@ void reply_failure(struct http_request *request, const struct lq_error *error)
             http = statuses[i].http;
     reply_error(request, http, "%s", error->text);
 }
+
+void reply_end(struct http_request *request, enum batcher_end end, const struct lq_error *error)
+{
+    if (end == BATCHER_LATE)
+        reply_error(request, 504, "the deadline has passed");
+    else if (end == BATCHER_LEFT)
+        reply_error(request, 499, "the client has left");
+    else if (end == BATCHER_STOPPED)
+        reply_error(request, 503, "the server ends");
+    else
+        reply_failure(request, error);
+}

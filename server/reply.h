@@ -5,6 +5,7 @@
 #ifndef SERVER_REPLY_H
 #define SERVER_REPLY_H
 
+#include "batcher.h"
 #include "http.h"
 
 /* Takes over the text. */
@@ -16,5 +17,8 @@ void reply_busy(struct http_request *request, int64_t retry_after_s, const char 
 /* An engine's failure over an image or a tensor that the client sent: the one table that gives each
  * status of the engine its HTTP status. */
 void reply_failure(struct http_request *request, const struct lq_error *error);
+/* A job that did not end as BATCHER_DONE: 504, 503, or for a client that has left a status for the
+ * log alone; FAILED as reply_failure. */
+void reply_end(struct http_request *request, enum batcher_end end, const struct lq_error *error);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "reply.h"
+#include "repository.h"
 
 /* Paths without an extension of ours are the Open Inference Protocol, version 2. */
 const struct route route_table[] = {
@@ -34,7 +35,7 @@ static bool take_name(const char *segment, size_t length, char *ret_name, size_t
         return false;
     memcpy(ret_name, segment, length);
     ret_name[length] = '\0';
-    return registry_name_is_valid(ret_name);
+    return repository_name_is_valid(ret_name);
 }
 
 bool route_matches(const char *pattern, const char *path, struct route_match *ret_match)
@@ -66,21 +67,34 @@ bool route_matches(const char *pattern, const char *path, struct route_match *re
 static bool find_model(struct app *app, struct http_request *request, const struct route *route,
                        struct route_match *match)
 {
+    struct lq_error error = {0};
+    int status;
+
     if (!match->model[0])
         return true;
     http_set_model(request, match->model);
-    match->entry =
-        registry_find(app->registry, match->model, match->version[0] ? match->version : NULL);
-    if (!match->entry && match->version[0])
-        reply_error(request, 404, "no version '%s' of model '%s'", match->version, match->model);
-    else if (!match->entry)
-        reply_error(request, 404, "no model '%s'", match->model);
-    else if (!match->entry->model && !route->unloaded)
-        reply_error(request, 503, "model '%s' is not ready: %s", match->model,
-                    match->entry->reason);
-    else
+    status =
+        registry_acquire(app->registry, match->model, match->version[0] ? match->version : NULL,
+                         &match->generation, &error);
+    if (status == LQ_OK || (status == LQ_ERR_UNSUPPORTED && route->unloaded))
         return true;
+    reply_error(request, status == LQ_ERR_NOT_FOUND ? 404 : 503, "%s", error.text);
     return false;
+}
+
+bool route_submit(struct app *app, struct http_request *request, struct generation *generation,
+                  struct batcher_job *job)
+{
+    switch (batcher_submit(app->batcher, generation, job)) {
+    case BATCHER_ACCEPTED:
+        return true;
+    case BATCHER_TOO_LATE:
+        reply_end(request, BATCHER_LATE, NULL);
+        return false;
+    default:
+        reply_busy(request, app->config.retry_after_s, "the queue is full");
+        return false;
+    }
 }
 
 static void list_method(char *allow, size_t size, const char *method)
@@ -107,6 +121,7 @@ void route_request(struct app *app, struct http_request *request)
         if (strcmp(route->method, method) == 0) {
             if (find_model(app, request, route, &match))
                 route->handler(app, request, &match);
+            generation_unref(match.generation);
             return;
         }
         list_method(allow, sizeof(allow), route->method);

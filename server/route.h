@@ -9,9 +9,10 @@
 
 /* What the variable parts of a path were. */
 struct route_match {
-    char model[REGISTRY_MAX_NAME];
-    char version[24];                   /* "" where the path has none */
-    const struct registry_entry *entry; /* of the model, where the route names one: found, loaded */
+    char model[MODEL_NAME_SIZE];
+    char version[24];              /* "" where the path has none */
+    struct generation *generation; /* of the model, where the route names one: held until the
+                                      handler returns, or longer by generation_ref */
 };
 
 typedef void route_handler(struct app *app, struct http_request *request,
@@ -21,7 +22,7 @@ struct route {
     const char *method; /* GET answers HEAD too */
     const char *path;   /* segments; {model} and {version} stand for any */
     route_handler *handler;
-    bool unloaded; /* called for models that could not be opened as well */
+    bool unloaded; /* called for models that do not answer as well, without a generation */
     const char *doc;
 };
 
@@ -33,6 +34,11 @@ void route_request(struct app *app, struct http_request *request);
 
 /* Does a path as it was sent fit a pattern? Fills *ret_match's texts. */
 bool route_matches(const char *pattern, const char *path, struct route_match *ret_match);
+
+/* Hands a job to the batcher; false: replied (503 with Retry-After where the queue is full, 504
+ * where it is late already), and the job stays the caller's. */
+bool route_submit(struct app *app, struct http_request *request, struct generation *generation,
+                  struct batcher_job *job) LQ_MUST_CHECK;
 
 /* routes/ */
 route_handler route_server_metadata, route_live, route_ready, route_model_list,

@@ -13,17 +13,43 @@ struct classify_job {
     struct app *app;
     struct http_request *request;
     int top_k;
+    struct lq_error error; /* of decoding */
 };
 
-static void write_predictions(const struct registry_entry *entry,
+static void destroy(struct classify_job *job)
+{
+    free(job->job.output);
+    free(job);
+}
+
+static bool has_left(const struct batcher_job *base)
+{
+    return http_client_left(((const struct classify_job *)base)->request);
+}
+
+static bool decode(struct batcher_job *base, int image, uint8_t *ret_pixels)
+{
+    struct classify_job *job = (struct classify_job *)base;
+    const struct config *config = &job->app->config;
+    const struct lq_image_limits limits = {(size_t)config->max_image_bytes,
+                                           (size_t)config->max_image_pixels};
+    size_t size;
+    const char *body = http_body(job->request, &size);
+
+    (void)image;
+    return lq_model_decode(base->generation->model, body, size, &limits, ret_pixels, &job->error) ==
+           LQ_OK;
+}
+
+static void write_predictions(const struct generation *generation,
                               const struct lq_prediction *predictions, int count, struct text *json)
 {
     text_string(json, "{\"model_name\":");
-    text_json(json, entry->name);
-    text_printf(json, ",\"model_version\":\"%s\",\"predictions\":[[", entry->version_text);
+    text_json(json, generation->name);
+    text_printf(json, ",\"model_version\":\"%s\",\"predictions\":[[", generation->version_text);
     for (int i = 0; i < count; i++) {
         text_printf(json, "%s{\"label\":", i ? "," : "");
-        text_json(json, lq_model_label(entry->model, predictions[i].index));
+        text_json(json, lq_model_label(generation->model, predictions[i].index));
         text_printf(json, ",\"index\":%d,\"probability\":", predictions[i].index);
         text_float(json, predictions[i].probability);
         text_string(json, "}");
@@ -31,54 +57,35 @@ static void write_predictions(const struct registry_entry *entry,
     text_string(json, "]]}");
 }
 
-/* Decodes, computes, and writes the answer. */
-static int classify(const struct classify_job *job, struct lq_session *session, struct text *json,
-                    struct lq_error *error)
+static void reply_predictions(struct classify_job *job)
 {
-    const struct config *config = &job->app->config;
-    const struct lq_image_limits limits = {(size_t)config->max_image_bytes,
-                                           (size_t)config->max_image_pixels};
-    struct lq_model *model = job->job.entry->model;
-    struct lq_model_info info;
-    struct lq_prediction *predictions;
-    size_t size;
-    const char *body = http_body(job->request, &size);
-    uint8_t *input;
-    float *output;
-    int status;
-
-    lq_model_get_info(model, &info);
-    input = malloc((size_t)info.height * (size_t)info.width * (size_t)info.channels);
-    output = malloc((size_t)info.classes * sizeof(*output));
-    predictions = malloc((size_t)info.classes * sizeof(*predictions));
-    status =
-        input && output && predictions ? LQ_OK : error_set(error, LQ_ERR_MEMORY, "out of memory");
-    if (status == LQ_OK)
-        status = lq_model_decode(model, body, size, &limits, input, error);
-    if (status == LQ_OK)
-        status = lq_session_run_pixels(session, input, 1, output, error);
-    if (status == LQ_OK)
-        write_predictions(job->job.entry, predictions,
-                          lq_model_top_k(model, output, job->top_k, predictions), json);
-    free(predictions);
-    free(output);
-    free(input);
-    return status;
-}
-
-static void run(struct batcher_job *base, struct lq_session *session, const struct lq_error *error)
-{
-    struct classify_job *job = (struct classify_job *)base;
-    struct lq_error failure = *error;
+    const struct generation *generation = job->job.generation;
+    struct lq_prediction *predictions =
+        malloc((size_t)generation->info.classes * sizeof(*predictions));
     struct text json = {0};
 
-    if (session && classify(job, session, &json, &failure) == LQ_OK) {
-        reply_json(job->request, 200, &json);
-    } else {
-        text_free(&json);
-        reply_failure(job->request, &failure);
+    if (!predictions) {
+        reply_error(job->request, 503, "out of memory");
+        return;
     }
-    free(job);
+    write_predictions(generation, predictions,
+                      lq_model_top_k(generation->model, job->job.output, job->top_k, predictions),
+                      &json);
+    free(predictions);
+    reply_json(job->request, 200, &json);
+}
+
+static void finish(struct batcher_job *base, enum batcher_end end, const struct lq_error *error)
+{
+    struct classify_job *job = (struct classify_job *)base;
+
+    if (end != BATCHER_DONE)
+        reply_end(job->request, end, error);
+    else if (job->error.status != LQ_OK)
+        reply_failure(job->request, &job->error);
+    else
+        reply_predictions(job);
+    destroy(job);
 }
 
 /* An image's type must be said, or left to its bytes by a type that says nothing: none at all, or
@@ -120,16 +127,33 @@ static bool read_top_k(struct http_request *request, int classes, int *ret_top_k
     return true;
 }
 
+static struct classify_job *create(struct app *app, struct http_request *request, int top_k,
+                                   int classes)
+{
+    struct classify_job *job = calloc(1, sizeof(*job));
+
+    if (!job)
+        return NULL;
+    *job = (struct classify_job){
+        .job = {.decode = decode, .has_left = has_left, .finish = finish, .count = 1},
+        .app = app,
+        .request = request,
+        .top_k = top_k};
+    job->job.output = malloc((size_t)classes * sizeof(*job->job.output));
+    if (job->job.output)
+        return job;
+    destroy(job);
+    return NULL;
+}
+
 void route_classify(struct app *app, struct http_request *request, const struct route_match *match)
 {
     const char *type = http_header(request, "Content-Type");
-    struct lq_model_info info;
     struct classify_job *job;
     size_t size;
     const char *body = http_body(request, &size);
-    int top_k;
+    int top_k, classes = match->generation->info.classes;
 
-    lq_model_get_info(match->entry->model, &info);
     if (!is_image_type(type)) {
         reply_error(request, 415, "Content-Type is '%.64s', expected image/jpeg or image/png",
                     type);
@@ -143,16 +167,11 @@ void route_classify(struct app *app, struct http_request *request, const struct 
         reply_error(request, 415, "the body is neither a JPEG nor a PNG file");
         return;
     }
-    if (!read_top_k(request, info.classes, &top_k))
+    if (!read_top_k(request, classes, &top_k))
         return;
-    job = calloc(1, sizeof(*job));
-    if (!job) {
+    job = create(app, request, top_k, classes);
+    if (!job)
         reply_error(request, 503, "out of memory");
-        return;
-    }
-    *job = (struct classify_job){{NULL, match->entry, run}, app, request, top_k};
-    if (!batcher_submit(app->batcher, &job->job)) {
-        free(job);
-        reply_busy(request, app->config.retry_after_s, "the queue is full");
-    }
+    else if (!route_submit(app, request, match->generation, &job->job))
+        destroy(job);
 }

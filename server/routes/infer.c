@@ -18,9 +18,8 @@ struct infer_job {
     char *id;          /* NULL: the request gave none */
     bool wanted;       /* the output is among those asked for */
     int64_t max_count; /* images that one request may hold */
-    int count, classes;
-    float *input, *output;
-    char output_name[256];
+    int classes;
+    float *input;
 };
 
 static void job_destroy(struct infer_job *job)
@@ -29,17 +28,17 @@ static void job_destroy(struct infer_job *job)
         return;
     free(job->id);
     free(job->input);
-    free(job->output);
+    free(job->job.output);
     free(job);
 }
 
 static void write_outputs(const struct infer_job *job, struct text *json)
 {
-    size_t numbers = (size_t)job->count * (size_t)job->classes;
+    size_t numbers = (size_t)job->job.count * (size_t)job->classes;
 
     text_string(json, "{\"model_name\":");
-    text_json(json, job->job.entry->name);
-    text_printf(json, ",\"model_version\":\"%s\"", job->job.entry->version_text);
+    text_json(json, job->job.generation->name);
+    text_printf(json, ",\"model_version\":\"%s\"", job->job.generation->version_text);
     if (job->id) {
         text_string(json, ",\"id\":");
         text_json(json, job->id);
@@ -47,13 +46,13 @@ static void write_outputs(const struct infer_job *job, struct text *json)
     text_string(json, ",\"outputs\":[");
     if (job->wanted) {
         text_string(json, "{\"name\":");
-        text_json(json, job->output_name);
-        text_printf(json, ",\"datatype\":\"FP32\",\"shape\":[%d,%d],\"data\":[", job->count,
+        text_json(json, job->job.generation->info.output_name);
+        text_printf(json, ",\"datatype\":\"FP32\",\"shape\":[%d,%d],\"data\":[", job->job.count,
                     job->classes);
         for (size_t i = 0; i < numbers; i++) {
             if (i > 0)
                 text_string(json, ",");
-            text_float(json, job->output[i]);
+            text_float(json, job->job.output[i]);
         }
         text_string(json, "]}");
     }
@@ -140,17 +139,20 @@ static int read_input(const json_t *root, const struct lq_model_info *info, int6
     if (!datatype || strcmp(datatype, "FP32") != 0)
         return fail(error, "inputs[0].datatype is '%.32s', expected FP32",
                     datatype ? datatype : "");
-    status = read_shape(json_object_get(input, "shape"), info, max_count, &job->count, error);
+    status = read_shape(json_object_get(input, "shape"), info, max_count, &job->job.count, error);
     if (status != LQ_OK)
         return status;
-    job->input = malloc((size_t)job->count * floats * sizeof(*job->input));
-    job->output = malloc((size_t)job->count * (size_t)job->classes * sizeof(*job->output));
-    if (!job->input || !job->output)
+    job->input = malloc((size_t)job->job.count * floats * sizeof(*job->input));
+    job->job.floats = job->input;
+    job->job.output =
+        malloc((size_t)job->job.count * (size_t)job->classes * sizeof(*job->job.output));
+    if (!job->input || !job->job.output)
         return error_set(error, LQ_ERR_MEMORY, "out of memory");
-    if (!json_is_array(data) || !flatten(data, job->input, (size_t)job->count * floats, &used, 4) ||
-        used != (size_t)job->count * floats)
+    if (!json_is_array(data) ||
+        !flatten(data, job->input, (size_t)job->job.count * floats, &used, 4) ||
+        used != (size_t)job->job.count * floats)
         return fail(error, "inputs[0].data: expected %zu finite numbers, flat or nested, got %zu",
-                    (size_t)job->count * floats, used);
+                    (size_t)job->job.count * floats, used);
     return LQ_OK;
 }
 
@@ -195,51 +197,41 @@ static int read_job(const json_t *root, const struct lq_model_info *info, int64_
     return status == LQ_OK ? read_input(root, info, max_count, job, error) : status;
 }
 
-/* Parses the body: on a worker, for a large one takes a while. */
-static int parse(struct infer_job *job, struct lq_error *error)
+/* Reads the body; a large one takes a while. */
+static int prepare(struct batcher_job *base, struct lq_error *error)
 {
-    struct lq_model_info info;
+    struct infer_job *job = (struct infer_job *)base;
+    const struct lq_model_info *info = &base->generation->info;
     json_error_t where;
     size_t size;
     const char *body = http_body(job->request, &size);
     json_t *root = json_loadb(body, size, JSON_REJECT_DUPLICATES, &where);
     int status;
 
-    lq_model_get_info(job->job.entry->model, &info);
-    job->classes = info.classes;
-    snprintf(job->output_name, sizeof(job->output_name), "%s", info.output_name);
+    job->classes = info->classes;
     if (!root)
         return fail(error, "the body is no JSON: line %d, column %d: %s", where.line, where.column,
                     where.text);
-    status = read_job(root, &info, job->max_count, job, error);
+    status = read_job(root, info, job->max_count, job, error);
     json_decref(root);
     return status;
 }
 
-static bool is_finite(const float *numbers, size_t count)
+static bool has_left(const struct batcher_job *base)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(numbers[i]))
-            return false;
-    return true;
+    return http_client_left(((const struct infer_job *)base)->request);
 }
 
-static void run(struct batcher_job *base, struct lq_session *session, const struct lq_error *error)
+static void finish(struct batcher_job *base, enum batcher_end end, const struct lq_error *error)
 {
     struct infer_job *job = (struct infer_job *)base;
-    struct lq_error failure = *error;
     struct text json = {0};
-    int status = session ? parse(job, &failure) : failure.status;
 
-    if (status == LQ_OK)
-        status = lq_session_run(session, job->input, LQ_NCHW, job->count, job->output, &failure);
-    if (status == LQ_OK && !is_finite(job->output, (size_t)job->count * (size_t)job->classes))
-        status = error_set(&failure, LQ_ERR_NUMERIC, "the output is not finite: inputs too large");
-    if (status == LQ_OK) {
+    if (end == BATCHER_DONE) {
         write_outputs(job, &json);
         reply_json(job->request, 200, &json);
     } else {
-        reply_failure(job->request, &failure);
+        reply_end(job->request, end, error);
     }
     job_destroy(job);
 }
@@ -252,11 +244,9 @@ void route_infer(struct app *app, struct http_request *request, const struct rou
         reply_error(request, 503, "out of memory");
         return;
     }
-    *job = (struct infer_job){.job = {NULL, match->entry, run},
+    *job = (struct infer_job){.job = {.prepare = prepare, .has_left = has_left, .finish = finish},
                               .request = request,
                               .max_count = app->config.max_batch_request};
-    if (!batcher_submit(app->batcher, &job->job)) {
+    if (!route_submit(app, request, match->generation, &job->job))
         job_destroy(job);
-        reply_busy(request, app->config.retry_after_s, "the queue is full");
-    }
 }

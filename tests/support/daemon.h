@@ -22,7 +22,7 @@ struct answer {
 };
 
 /* A folder with the model "tiny" (tests/support/tiny_model.h) and a damaged one, "bad"; starts
- * $LQNETD on it with more arguments (up to a NULL) and waits for its first line. */
+ * $LQNETD on it with more arguments (up to a NULL) and waits until it listens. */
 void daemon_start(struct daemon *daemon, const char *const *arguments);
 /* SIGTERM; the exit status. */
 int daemon_stop(struct daemon *daemon);

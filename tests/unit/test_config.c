@@ -64,6 +64,8 @@ static const char *other_value(const struct config_key *key)
         return "debug";
     if (strcmp(key->name, "cpu") == 0)
         return "c,avx2";
+    if (strcmp(key->name, "version_policy") == 0)
+        return "latest:2 tiny=1+3";
     if (strcmp(key->type, "TEXT") == 0)
         return "other";
     if (strcmp(key->type, "BOOL") == 0)
