@@ -166,8 +166,8 @@ static void account(struct batcher_worker *worker)
         job->times.compute_ns += worker->compute_ns;
         if (worker->images > job->times.batch)
             job->times.batch = worker->images;
-        if (piece->error.status != LQ_OK)
-            end_job(worker->batcher, job, BATCHER_FAILED, &piece->error);
+        if (piece->end != BATCHER_DONE)
+            end_job(worker->batcher, job, piece->end, &piece->error);
         release_job(worker, job);
     }
 }

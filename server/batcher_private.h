@@ -27,7 +27,8 @@ struct batcher_piece {
     int first, count;
     int row, rows; /* of the batch: the images that could be decoded */
     int64_t decode_ns;
-    struct lq_error error;
+    enum batcher_end end;  /* not DONE: its job is not to be computed further, */
+    struct lq_error error; /* for FAILED */
 };
 
 /* A thread and the batch it computes. */
@@ -40,6 +41,7 @@ struct batcher_worker {
     float **targets;               /* [max_batch]: where a row of the output belongs */
     int piece_count, images, rows;
     int64_t compute_ns;
+    atomic_llong look_us; /* when it is next looked whether anybody still waits for the batch */
     struct batcher_job *finished; /* jobs that have ended, but do not know it yet */
 };
 
@@ -60,8 +62,8 @@ int64_t batcher_queue_oldest_ns(const struct generation *generation);
 
 /* Whether it should not be computed any further: LATE, LEFT, or DONE where it should. */
 enum batcher_end batcher_examine(const struct batcher_job *job);
-/* Decodes, computes, and fills each job's rows; a piece that failed has an error. Without the lock;
- * the caller ends the jobs. */
+/* Decodes, computes, and fills each job's rows, or sets the end of its piece. Without the lock; the
+ * caller ends the jobs. */
 void batcher_compute(struct batcher_worker *worker);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */

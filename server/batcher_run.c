@@ -10,6 +10,8 @@
 #include "clock.h"
 #include "text.h"
 
+#define LOOK_US 2000 /* between looks at the deadlines and the sockets of a running batch */
+
 int64_t batcher_now_ns(void)
 {
     struct timespec now;
@@ -55,25 +57,46 @@ static void load_pixels(struct batcher_worker *worker, struct batcher_piece *pie
     }
 }
 
+static void fail_piece(struct batcher_piece *piece, int status, const char *text)
+{
+    piece->end = BATCHER_FAILED;
+    lq_error_set(&piece->error, status, "%s", text);
+}
+
 static void load_floats(struct batcher_worker *worker, struct batcher_piece *piece)
 {
-    struct batcher_job *job = piece->job;
+    struct generation_worker *own = buffers(worker);
     size_t size = image_size(worker->generation);
 
-    if (!buffers(worker)->floats)
-        buffers(worker)->floats =
-            malloc((size_t)worker->generation->max_batch * size * sizeof(*buffers(worker)->floats));
-    if (!buffers(worker)->floats) {
-        lq_error_set(&piece->error, LQ_ERR_MEMORY, "out of memory");
+    if (!own->floats)
+        own->floats = malloc((size_t)worker->generation->max_batch * size * sizeof(*own->floats));
+    if (!own->floats) {
+        fail_piece(piece, LQ_ERR_MEMORY, "out of memory");
         return;
     }
-    memcpy(buffers(worker)->floats + (size_t)worker->rows * size,
-           job->floats + (size_t)piece->first * size,
-           (size_t)piece->count * size * sizeof(*job->floats));
+    memcpy(own->floats + (size_t)worker->rows * size,
+           piece->job->floats + (size_t)piece->first * size,
+           (size_t)piece->count * size * sizeof(*own->floats));
     for (int i = 0; i < piece->count; i++)
         worker->targets[worker->rows++] =
-            job->output + (size_t)(piece->first + i) * (size_t)worker->generation->info.classes;
+            piece->job->output +
+            (size_t)(piece->first + i) * (size_t)worker->generation->info.classes;
     piece->rows = piece->count;
+}
+
+/* lq_cancel_check: does nobody wait for any of the batch any more? */
+static bool is_abandoned(void *context)
+{
+    struct batcher_worker *worker = context;
+    int64_t now = clock_now_us();
+
+    if (now < atomic_load_explicit(&worker->look_us, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&worker->look_us, now + LOOK_US, memory_order_relaxed);
+    for (int i = 0; i < worker->piece_count; i++)
+        if (batcher_examine(worker->pieces[i].job) == BATCHER_DONE)
+            return false;
+    return true;
 }
 
 static int run_rows(const struct batcher_worker *worker, int row, int rows, struct lq_error *error)
@@ -101,17 +124,15 @@ static void hand_back(const struct batcher_worker *worker, struct batcher_piece 
 
         for (size_t i = 0; i < classes; i++)
             if (!isfinite(from[i]))
-                lq_error_set(&piece->error, LQ_ERR_NUMERIC,
-                             "the output is not finite: inputs too large");
+                fail_piece(piece, LQ_ERR_NUMERIC, "the output is not finite: inputs too large");
         memcpy(worker->targets[row], from, classes * sizeof(*from));
     }
 }
 
-void batcher_compute(struct batcher_worker *worker)
+/* Fills the batch's input. */
+static void load(struct batcher_worker *worker)
 {
-    struct lq_error error = {0};
-    int64_t before = batcher_now_ns(), now = before;
-    int status;
+    int64_t before = batcher_now_ns();
 
     worker->rows = 0;
     for (int i = 0; i < worker->piece_count; i++) {
@@ -122,20 +143,45 @@ void batcher_compute(struct batcher_worker *worker)
             load_floats(worker, piece);
         else
             load_pixels(worker, piece);
-        now = batcher_now_ns();
-        piece->decode_ns = now - before;
-        before = now;
+        piece->decode_ns = batcher_now_ns() - before;
+        before += piece->decode_ns;
     }
-    status = run_rows(worker, 0, worker->rows, &error);
-    for (int i = 0; i < worker->piece_count; i++) { /* one by one, to find whose fault it is */
-        struct batcher_piece *piece = &worker->pieces[i];
+}
 
-        if (status != LQ_OK && worker->piece_count == 1)
-            lq_error_set(&piece->error, status, "%s", error.text);
-        else if (status == LQ_OK ||
-                 (piece->error.status == LQ_OK &&
-                  run_rows(worker, piece->row, piece->rows, &piece->error) == LQ_OK))
-            hand_back(worker, piece);
+/* After a run of all together that gave `status`. */
+static void settle(struct batcher_worker *worker, struct batcher_piece *piece, int status,
+                   const struct lq_error *error)
+{
+    struct lq_error own = {0};
+
+    if (piece->end != BATCHER_DONE)
+        return;
+    if (status == LQ_ERR_CANCELLED) {
+        piece->end = batcher_examine(piece->job);
+        return;
     }
-    worker->compute_ns = batcher_now_ns() - now;
+    if (status != LQ_OK && worker->piece_count > 1) /* whose fault is it? */
+        status = run_rows(worker, piece->row, piece->rows, &own);
+    if (status == LQ_OK)
+        hand_back(worker, piece);
+    else if (status == LQ_ERR_CANCELLED)
+        piece->end = batcher_examine(piece->job);
+    else
+        fail_piece(piece, status, own.status != LQ_OK ? own.text : error->text);
+}
+
+void batcher_compute(struct batcher_worker *worker)
+{
+    struct lq_error error = {0};
+    int64_t start;
+    int status;
+
+    load(worker);
+    start = batcher_now_ns();
+    atomic_store(&worker->look_us, start / 1000 + LOOK_US);
+    lq_session_set_cancel(buffers(worker)->session, is_abandoned, worker);
+    status = run_rows(worker, 0, worker->rows, &error);
+    for (int i = 0; i < worker->piece_count; i++)
+        settle(worker, &worker->pieces[i], status, &error);
+    worker->compute_ns = batcher_now_ns() - start;
 }
