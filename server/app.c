@@ -4,6 +4,8 @@
  */
 #include "app.h"
 
+#include <stdlib.h>
+
 #include "clock.h"
 #include "log.h"
 #include "route.h"
@@ -13,9 +15,28 @@ bool app_is_ready(const struct app *app)
     return atomic_load(&app->ready) && registry_is_ready(app->registry);
 }
 
-static void on_request(void *context, struct http_request *request)
+static void admit(void *context, struct http_request *request)
+{
+    route_admit(context, request);
+}
+
+static void handle(void *context, struct http_request *request)
 {
     route_request(context, request);
+}
+
+static int create_metrics(struct metrics **ret_metrics, struct lq_error *error)
+{
+    int count = route_count(), status;
+    const char **paths = calloc((size_t)count, sizeof(*paths));
+
+    if (!paths)
+        return error_set(error, LQ_ERR_MEMORY, "out of memory");
+    for (int i = 0; i < count; i++)
+        paths[i] = route_table[i].path;
+    status = metrics_create(paths, count, ret_metrics, error);
+    free(paths);
+    return status;
 }
 
 static void release(struct app *app)
@@ -25,6 +46,7 @@ static void release(struct app *app)
     http_stop(app->http);
     registry_close(app->registry);
     lq_engine_destroy(app->engine);
+    metrics_destroy(app->metrics);
 }
 
 static void log_listening(const struct app *app)
@@ -56,17 +78,21 @@ static void log_readiness(const struct app *app)
 
 int app_start(struct app *app, struct lq_error *error)
 {
+    struct http_service service = {admit, handle, app, NULL};
     int status;
 
     atomic_init(&app->ready, false);
     log_set_level((enum log_level)log_level_from_name(app->config.log_level));
-    status = lq_engine_create(config_cpu_mask(&app->config), &app->engine, error);
+    status = create_metrics(&app->metrics, error);
+    service.metrics = app->metrics;
+    if (status == LQ_OK)
+        status = lq_engine_create(config_cpu_mask(&app->config), &app->engine, error);
     if (status == LQ_OK)
         status = registry_open(app->engine, &app->config, &app->registry, error);
     if (status == LQ_OK)
         status = batcher_start(&app->config, &app->batcher, error);
     if (status == LQ_OK)
-        status = http_start(&app->config, on_request, app, &app->http, error);
+        status = http_start(&app->config, &service, &app->http, error);
     if (status != LQ_OK) {
         release(app);
         return status;

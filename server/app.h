@@ -9,10 +9,12 @@
 
 #include "batcher.h"
 #include "http.h"
+#include "metrics.h"
 #include "registry.h"
 
 struct app {
     struct config config;
+    struct metrics *metrics;
     struct lq_engine *engine;
     struct registry *registry;
     struct batcher *batcher;

@@ -1,4 +1,4 @@
-/* clock.h - the monotonic clock, in microseconds.
+/* clock.h - the monotonic clock, in microseconds or nanoseconds.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -15,6 +15,14 @@ static inline int64_t clock_now_us(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static inline int64_t clock_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static inline void clock_sleep_us(int64_t us)

@@ -24,6 +24,7 @@
       "address and port, HOST:PORT or [IPV6]:PORT; port 0 takes a free one")                       \
     X(models, TEXT, "models", 1, 511, "folder of NAME.lq and NAME/VERSION/model.lq")               \
     X(log_level, TEXT, "info", 4, 7, "error, warning, info or debug")                              \
+    X(access_log, BOOL, "true", 0, 0, "a line for each request, at the level info")                \
     X(cpu, TEXT, "all", 1, 100,                                                                    \
       "kernels that may be used: all, or some of c,avx2,avx512,amx,neon")                          \
     X(version_policy, TEXT, "latest", 1, 511,                                                      \

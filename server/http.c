@@ -76,7 +76,7 @@ static int start_daemon(struct http_server *server, struct lq_error *error)
     return LQ_OK;
 }
 
-int http_start(const struct config *config, http_handler *handler, void *context,
+int http_start(const struct config *config, const struct http_service *service,
                struct http_server **ret_server, struct lq_error *error)
 {
     struct http_server *server = calloc(1, sizeof(*server));
@@ -86,8 +86,7 @@ int http_start(const struct config *config, http_handler *handler, void *context
     if (!server)
         return error_set(error, LQ_ERR_MEMORY, "out of memory");
     server->config = config;
-    server->handler = handler;
-    server->context = context;
+    server->service = *service;
     server->wake_us = INT64_MAX;
     server->id_seed = (unsigned)(clock_now_us() * 2654435761u) ^ (unsigned)getpid();
     pthread_mutex_init(&server->lock, NULL);

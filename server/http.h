@@ -2,9 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A handler is called on one of the server's few threads once a request's whole body is there. It
- * must not compute there: it replies at once, or hands the request to a worker, which replies
- * later. Every request gets exactly one http_reply.
+ * A request comes to its service twice, on one of the server's few threads: to `admit` when its
+ * head is there and its body is not, and to `handle` when all is there. `admit` may turn it away by
+ * a reply; the body is then read away, and there is no `handle`. Neither may compute: `handle`
+ * replies at once, or hands the request to a worker, which replies later. Every request gets
+ * exactly one http_reply.
  */
 #ifndef SERVER_HTTP_H
 #define SERVER_HTTP_H
@@ -12,6 +14,7 @@
 #include <netinet/in.h>
 
 #include "config.h"
+#include "metrics.h"
 #include "text.h"
 
 struct http_server;
@@ -19,9 +22,15 @@ struct http_request;
 
 typedef void http_handler(void *context, struct http_request *request);
 
+struct http_service {
+    http_handler *admit, *handle;
+    void *context;
+    struct metrics *metrics;
+};
+
 /* Listens and answers from now on. Errors: LQ_ERR_INVALID (the address), LQ_ERR_IO, LQ_ERR_MEMORY.
  */
-int http_start(const struct config *config, http_handler *handler, void *context,
+int http_start(const struct config *config, const struct http_service *service,
                struct http_server **ret_server, struct lq_error *error) LQ_MUST_CHECK;
 /* Address and port it listens at, as text ("127.0.0.1", 40123). */
 void http_address(const struct http_server *server, char *ret_host, size_t size, int *ret_port);
@@ -44,8 +53,13 @@ const char *http_request_id(const struct http_request *request);
 /* Has the client gone, or said that it will send no more? Whoever does that before the reply does
  * not wait for it. From any thread, until the reply. */
 bool http_client_left(const struct http_request *request);
-/* For the log; copied. */
+
+/* What the service knows of a request, for the log and the metrics. The index of its route, -1
+ * until it is set; the model's name, copied; what a stage took, which adds up. */
+void http_set_route(struct http_request *request, int route);
+int http_route(const struct http_request *request);
 void http_set_model(struct http_request *request, const char *model);
+void http_add_stage(struct http_request *request, enum metrics_stage stage, int64_t ns);
 
 /* A header of the reply to come. */
 void http_add_header(struct http_request *request, const char *name, const char *value);

@@ -34,6 +34,7 @@ static int64_t reap_late(struct http_server *server)
         if (c->deadline_us == 0)
             continue;
         if (c->deadline_us <= now) {
+            metrics_rejected(server->service.metrics, METRICS_REJECTED_TIMEOUT);
             shutdown(c->fd, SHUT_RDWR);
             c->deadline_us = 0;
         } else if (c->deadline_us < earliest) {
@@ -97,6 +98,8 @@ static void open_connection(struct http_server *server, struct MHD_Connection *l
     server->connections = connection;
     pthread_mutex_unlock(&server->lock);
     http_set_deadline(server, connection, server->config->header_timeout_ms);
+    metrics_count(server->service.metrics, METRICS_CONNECTIONS, 1);
+    metrics_gauge_add(server->service.metrics, METRICS_OPEN, 1);
     *context = connection;
 }
 
@@ -104,6 +107,7 @@ static void close_connection(struct http_server *server, struct connection *conn
 {
     if (!connection)
         return;
+    metrics_gauge_add(server->service.metrics, METRICS_OPEN, -1);
     pthread_mutex_lock(&server->lock);
     if (connection->previous)
         connection->previous->next = connection->next;

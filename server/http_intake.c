@@ -11,9 +11,15 @@
 
 #include "clock.h"
 
-static void refuse(struct http_request *request, int status, const char *text)
+#define STATUS_LEFT 499
+/* Beyond max_body_bytes, of a body that is read away. */
+#define DRAIN_BYTES (1 << 20)
+
+static void refuse(struct http_request *request, int status, enum metrics_rejection reason,
+                   const char *text)
 {
     if (!request->refusal) {
+        metrics_rejected(request->server->service.metrics, reason);
         request->refusal = status;
         request->refusal_text = text;
     }
@@ -42,6 +48,25 @@ static void choose_id(struct http_request *request)
                  (unsigned long long)atomic_fetch_add(&request->server->next_id, 1));
 }
 
+/* W3C Trace Context: 00-<32 hex>-<16 hex>-<2 hex>, lower case, no id of zeros alone. */
+static bool is_traceparent(const char *text)
+{
+    static const char form[] = "xx-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-xxxxxxxxxxxxxxxx-xx";
+
+    for (int i = 0; i <= HTTP_MAX_TRACE; i++)
+        if (form[i] == 'x' ? !text[i] || !strchr("0123456789abcdef", text[i]) : text[i] != form[i])
+            return false;
+    return strncmp(text, "ff", 2) != 0 && strspn(text + 3, "0") < 32 && strspn(text + 36, "0") < 16;
+}
+
+static void take_trace(struct http_request *request)
+{
+    const char *given = http_header(request, "traceparent");
+
+    if (given && is_traceparent(given))
+        memcpy(request->trace, given, HTTP_MAX_TRACE + 1);
+}
+
 struct head {
     int lengths, encodings, hosts;
 };
@@ -67,14 +92,15 @@ static void check_head(struct http_request *request)
 
     MHD_get_connection_values(request->library, MHD_HEADER_KIND, count_header, &head);
     if (head.lengths > 1 || head.encodings > 1 || head.hosts > 1)
-        refuse(request, MHD_HTTP_BAD_REQUEST,
+        refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
                "Content-Length, Transfer-Encoding or Host is given twice");
     if (head.lengths && head.encodings)
-        refuse(request, MHD_HTTP_BAD_REQUEST,
+        refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
                "Content-Length and Transfer-Encoding exclude each other");
     if (length &&
         strtoull(length, NULL, 10) > (unsigned long long)request->server->config->max_body_bytes)
-        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than max_body_bytes");
+        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, METRICS_REJECTED_BODY_SIZE,
+               "the body is larger than max_body_bytes");
 }
 
 /* Room for more of the body within what all bodies may take together. */
@@ -109,34 +135,41 @@ static bool grow_body(struct http_request *request, size_t size)
     return true;
 }
 
-static void take_body(struct http_request *request, const char *bytes, size_t size)
+/* False: the connection must be closed. */
+static bool take_body(struct http_request *request, const char *bytes, size_t size)
 {
-    if (request->refusal)
-        return; /* read away, so that the client gets to read the reply */
+    if (request->refusal || request->replied) { /* read away: the client gets to read the reply */
+        request->drained += (int64_t)size;
+        return request->drained <= request->server->config->max_body_bytes + DRAIN_BYTES;
+    }
     if (request->body_size + size > (size_t)request->server->config->max_body_bytes) {
-        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, "the body is larger than max_body_bytes");
-        return;
+        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, METRICS_REJECTED_BODY_SIZE,
+               "the body is larger than max_body_bytes");
+        return true;
     }
     if (!grow_body(request, request->body_size + size)) {
-        refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests are pending");
+        refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, METRICS_REJECTED_PENDING_BYTES,
+               "too many requests are pending");
         http_add_header(request, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-        return;
+        return true;
     }
     memcpy(request->body + request->body_size, bytes, size);
     request->body_size += size;
+    return true;
 }
 
 /* The whole request is there. */
 static enum MHD_Result dispatch(struct http_request *request)
 {
+    const struct http_service *service = &request->server->service;
     bool replied;
 
     request->dispatched = true;
     http_set_deadline(request->server, request->connection, 0);
     if (request->refusal)
         reply_refusal(request);
-    else
-        request->server->handler(request->server->context, request);
+    else if (!request->replied)
+        service->handle(service->context, request);
     pthread_mutex_lock(&request->lock);
     replied = request->replied;
     if (!replied) {
@@ -150,18 +183,25 @@ static enum MHD_Result dispatch(struct http_request *request)
 static enum MHD_Result begin(struct http_request *request, struct MHD_Connection *library,
                              const char *method)
 {
+    const struct http_service *service = &request->server->service;
+
     request->begun = true;
     request->library = library;
     request->method = method;
     choose_id(request);
+    take_trace(request);
     check_head(request);
     http_set_deadline(request->server, request->connection,
                       request->server->config->body_timeout_ms);
     if (!request->refusal)
+        service->admit(service->context, request);
+    else
+        reply_refusal(request);
+    /* Where the body's end cannot be told, or the client waits to be asked for it, the answer goes
+     * out at once, and the connection closes behind it; else when the body has been read away. */
+    if (!request->refusal && (!request->replied || !http_header(request, MHD_HTTP_HEADER_EXPECT)))
         return MHD_YES;
-    /* Refused by its head: answered at once, and the connection closes behind it. */
     request->dispatched = true;
-    reply_refusal(request);
     return http_queue_reply(request);
 }
 
@@ -179,7 +219,8 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *library, c
     if (!request->begun)
         return begin(request, library, method);
     if (*upload_size > 0) {
-        take_body(request, upload, *upload_size);
+        if (!take_body(request, upload, *upload_size))
+            return MHD_NO;
         *upload_size = 0;
         return MHD_YES;
     }
@@ -198,7 +239,9 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library
     request->server = server;
     request->connection = info ? info->socket_context : NULL;
     request->path = strndup(uri, strcspn(uri, "?"));
-    request->start_us = clock_now_us();
+    request->start_ns = clock_now_ns();
+    request->route = -1;
+    metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, 1);
     pthread_mutex_init(&request->lock, NULL);
     http_set_deadline(server, request->connection, server->config->header_timeout_ms);
     pthread_mutex_lock(&server->lock);
@@ -217,6 +260,11 @@ void http_on_completed(void *context, struct MHD_Connection *library, void **req
     (void)code;
     if (!request)
         return;
+    metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, -1);
+    if (request->begun && !request->recorded) { /* the client left, or was cut off */
+        request->status = STATUS_LEFT;
+        http_record(request);
+    }
     http_set_deadline(server, request->connection, server->config->idle_timeout_ms);
     if (request->response)
         MHD_destroy_response(request->response);

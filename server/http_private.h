@@ -1,13 +1,14 @@
 /* http_private.h - what the files of the HTTP server share: http.c starts and ends it,
  * http_connection.c holds the sockets and their deadlines, http_intake.c takes a request in,
- * http_request.c is what its handler sees of it.
+ * http_request.c is what its handler sees of it, http_record.c logs and counts it.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
  * Life of a request: the library calls on_uri when it has read the request line, then on_request
- * once with the head, again for each piece of the body, and a last time when there is no more; then
- * the handler runs. If it has not replied by the time it returns, the connection is suspended, and
- * the reply resumes it: on_request is called once more and queues what is there.
+ * once with the head (the service admits it or not), again for each piece of the body, and a last
+ * time when there is no more; then the handler runs. If it has not replied by the time it returns,
+ * the connection is suspended, and the reply resumes it: on_request is called once more and queues
+ * what is there.
  */
 #ifndef SERVER_HTTP_PRIVATE_H
 #define SERVER_HTTP_PRIVATE_H
@@ -19,6 +20,7 @@
 #include "http.h"
 
 #define HTTP_MAX_ID      64
+#define HTTP_MAX_TRACE   55 /* characters of a traceparent */
 #define HTTP_MAX_MODEL   128
 #define HTTP_MAX_HEADERS 4
 
@@ -33,8 +35,7 @@ struct connection {
 struct http_server {
     struct MHD_Daemon *daemon;
     const struct config *config;
-    http_handler *handler;
-    void *context;
+    struct http_service service;
     int fd;
     atomic_bool draining;
     atomic_ullong next_id;
@@ -56,12 +57,16 @@ struct http_request {
     char *path;
     const char *method;
     char id[HTTP_MAX_ID + 1], model[HTTP_MAX_MODEL];
+    char trace[HTTP_MAX_TRACE + 1]; /* "" where the client gave none */
+    int route;
+    int64_t stage_ns[METRICS_STAGES];
     char *body;
     size_t body_size, body_room;
-    int64_t start_us;
+    int64_t drained; /* bytes of a body that nobody wants */
+    int64_t start_ns;
     int refusal; /* status that the request gets when its body has been read away; 0: none */
     const char *refusal_text;
-    bool begun, dispatched;
+    bool begun, dispatched, recorded;
     struct {
         const char *name;
         char value[128];
@@ -94,6 +99,11 @@ enum MHD_Result http_on_request(void *server, struct MHD_Connection *library, co
                                 size_t *upload_size, void **request_context);
 void http_on_completed(void *server, struct MHD_Connection *library, void **request_context,
                        enum MHD_RequestTerminationCode code);
+
+/* http_record.c */
+
+/* One line of the log, and the counters, for a request that ends with request->status. */
+void http_record(struct http_request *request);
 
 /* http_request.c */
 

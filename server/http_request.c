@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "clock.h"
-#include "log.h"
-
 const char *http_method(const struct http_request *request)
 {
     return request->method;
@@ -52,6 +49,21 @@ bool http_client_left(const struct http_request *request)
     return poll(&peer, 1, 0) > 0;
 }
 
+void http_set_route(struct http_request *request, int route)
+{
+    request->route = route;
+}
+
+int http_route(const struct http_request *request)
+{
+    return request->route;
+}
+
+void http_add_stage(struct http_request *request, enum metrics_stage stage, int64_t ns)
+{
+    request->stage_ns[stage] += ns;
+}
+
 void http_set_model(struct http_request *request, const char *model)
 {
     snprintf(request->model, sizeof(request->model), "%s", model);
@@ -65,24 +77,6 @@ void http_add_header(struct http_request *request, const char *name, const char 
     snprintf(request->headers[request->header_count].value, sizeof(request->headers->value), "%s",
              value);
     request->header_count++;
-}
-
-static void log_request(const struct http_request *request)
-{
-    struct log_line line;
-
-    log_begin(&line, LOG_INFO, "request");
-    log_string(&line, "id", request->id);
-    log_string(&line, "client", request->connection ? request->connection->client : "");
-    log_string(&line, "method", request->method ? request->method : "");
-    log_string(&line, "path", request->path ? request->path : "");
-    if (request->model[0])
-        log_string(&line, "model", request->model);
-    log_int(&line, "status", request->status);
-    log_int(&line, "request_bytes", (int64_t)request->body_size);
-    log_int(&line, "reply_bytes", (int64_t)request->reply_size);
-    log_int(&line, "duration_us", clock_now_us() - request->start_us);
-    log_end(&line);
 }
 
 static void create_response(struct http_request *request, int status, const char *content_type,
@@ -106,6 +100,8 @@ static void create_response(struct http_request *request, int status, const char
         if (content_type)
             MHD_add_response_header(request->response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
         MHD_add_response_header(request->response, "X-Request-Id", request->id);
+        if (request->trace[0])
+            MHD_add_response_header(request->response, "traceparent", request->trace);
         for (int i = 0; i < request->header_count; i++)
             MHD_add_response_header(request->response, request->headers[i].name,
                                     request->headers[i].value);
@@ -135,7 +131,7 @@ enum MHD_Result http_queue_reply(struct http_request *request)
 {
     enum MHD_Result result = MHD_NO;
 
-    log_request(request);
+    http_record(request);
     http_set_deadline(request->server, request->connection,
                       request->server->config->reply_timeout_ms);
     if (request->response) {

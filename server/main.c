@@ -43,12 +43,14 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action_stop, NULL);
     sigaction(SIGINT, &action_stop, NULL);
     signal(SIGPIPE, SIG_IGN);
-    if (app_start(&app, &error) != LQ_OK) {
+    if (log_start(&error) != LQ_OK || app_start(&app, &error) != LQ_OK) {
+        log_stop();
         log_message(LOG_ERROR, "failed", "%s", error.text);
         return EXIT_CANNOT_RUN;
     }
     while (sem_wait(&stop) != 0)
         ; /* interrupted */
     app_stop(&app);
+    log_stop();
     return 0;
 }

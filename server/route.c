@@ -15,6 +15,7 @@ const struct route route_table[] = {
     {"GET", "/v2", route_server_metadata, false, "name, version, extensions"},
     {"GET", "/v2/health/live", route_live, false, "200 while the process answers"},
     {"GET", "/v2/health/ready", route_ready, false, "200 when requests are welcome, else 503"},
+    {"GET", "/metrics", route_metrics, false, "counters, in Prometheus' text format"},
     {"GET", "/v2/models", route_model_list, false, "models with version and state"},
     {"GET", "/v2/models/{model}", route_model_metadata, false, "inputs and outputs"},
     {"GET", "/v2/models/{model}/versions/{version}", route_model_metadata, false, NULL},
@@ -106,11 +107,17 @@ static void list_method(char *allow, size_t size, const char *method)
                  strcmp(method, "GET") == 0 ? "GET, HEAD" : method);
 }
 
-void route_request(struct app *app, struct http_request *request)
+int route_count(void)
+{
+    return (int)(sizeof(route_table) / sizeof(*route_table)) - 1;
+}
+
+void route_admit(struct app *app, struct http_request *request)
 {
     const char *method = http_method(request);
     char allow[64] = "";
 
+    (void)app;
     if (strcmp(method, "HEAD") == 0)
         method = "GET";
     for (const struct route *route = route_table; route->path; route++) {
@@ -119,9 +126,7 @@ void route_request(struct app *app, struct http_request *request)
         if (!route_matches(route->path, http_path(request), &match))
             continue;
         if (strcmp(route->method, method) == 0) {
-            if (find_model(app, request, route, &match))
-                route->handler(app, request, &match);
-            generation_unref(match.generation);
+            http_set_route(request, (int)(route - route_table));
             return;
         }
         list_method(allow, sizeof(allow), route->method);
@@ -132,4 +137,16 @@ void route_request(struct app *app, struct http_request *request)
     } else {
         reply_error(request, 404, "no such path");
     }
+}
+
+void route_request(struct app *app, struct http_request *request)
+{
+    const struct route *route = &route_table[http_route(request)];
+    struct route_match match;
+
+    if (!route_matches(route->path, http_path(request), &match))
+        return; /* it did when the route was set */
+    if (find_model(app, request, route, &match))
+        route->handler(app, request, &match);
+    generation_unref(match.generation);
 }

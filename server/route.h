@@ -29,7 +29,10 @@ struct route {
 /* Ends with a row without a path. */
 extern const struct route route_table[];
 
-/* Calls the handler, or replies 404, 405 (with Allow), or 503 for a model that is not ready. */
+int route_count(void);
+/* By a request's head: finds its route, or turns it away with 404 or 405 (with Allow). */
+void route_admit(struct app *app, struct http_request *request);
+/* Calls the handler, or replies 404 or 503 for a model that is not there or not ready. */
 void route_request(struct app *app, struct http_request *request);
 
 /* Does a path as it was sent fit a pattern? Fills *ret_match's texts. */
@@ -42,6 +45,6 @@ bool route_submit(struct app *app, struct http_request *request, struct generati
 
 /* routes/ */
 route_handler route_server_metadata, route_live, route_ready, route_model_list,
-    route_model_metadata, route_model_ready, route_infer, route_classify;
+    route_model_metadata, route_model_ready, route_metrics, route_infer, route_classify;
 
 #endif

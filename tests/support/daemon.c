@@ -55,6 +55,12 @@ static int read_port(int log)
 
 void daemon_start(struct daemon *daemon, const char *const *arguments)
 {
+    /* nobody reads it while the daemon runs: room for thousands of requests */
+    daemon_start_with_pipe(daemon, arguments, 1 << 20);
+}
+
+void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments, int size)
+{
     const char *program = getenv("LQNETD");
     const char *words[MAX_ARGUMENTS] = {program,    "--listen",     "127.0.0.1:0",
                                         "--models", daemon->folder, "--strict-readiness",
@@ -68,8 +74,7 @@ void daemon_start(struct daemon *daemon, const char *const *arguments)
     while (arguments && *arguments && count < MAX_ARGUMENTS - 1)
         words[count++] = *arguments++;
     ck_assert_int_eq(pipe(ends), 0);
-    /* nobody reads it while the daemon runs: room for thousands of requests */
-    ck_assert_int_ge(fcntl(ends[1], F_SETPIPE_SZ, 1 << 20), 1 << 20);
+    ck_assert_int_ge(fcntl(ends[1], F_SETPIPE_SZ, size), size);
     daemon->pid = fork();
     if (daemon->pid == 0) {
         dup2(ends[1], STDERR_FILENO);

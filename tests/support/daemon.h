@@ -24,6 +24,8 @@ struct answer {
 /* A folder with the model "tiny" (tests/support/tiny_model.h) and a damaged one, "bad"; starts
  * $LQNETD on it with more arguments (up to a NULL) and waits until it listens. */
 void daemon_start(struct daemon *daemon, const char *const *arguments);
+/* The same, where the pipe of its log holds `size` bytes. */
+void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments, int size);
 /* SIGTERM; the exit status. */
 int daemon_stop(struct daemon *daemon);
 
