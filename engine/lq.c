@@ -55,6 +55,11 @@ void lq_engine_destroy(struct lq_engine *engine)
     free(engine);
 }
 
+const struct lq_kernels *lq_engine_kernels(const struct lq_engine *engine)
+{
+    return &engine->kernels;
+}
+
 const char *lq_engine_cpu(const struct lq_engine *engine)
 {
     return lq_cpu_tier_name((enum lq_cpu_tier)engine->tier);
@@ -70,9 +75,8 @@ int lq_form_from_name(const char *name)
     return -1;
 }
 
-/* Takes over the graph, also on failure. */
-static int model_create(const struct lq_engine *engine, struct lq_graph *graph,
-                        struct lq_model **ret_model, struct lq_error *error)
+int lq_model_create(const struct lq_engine *engine, struct lq_graph *graph,
+                    struct lq_model **ret_model, struct lq_error *error)
 {
     struct lq_model *model = lq_alloc(1, sizeof(*model));
 
@@ -118,7 +122,7 @@ static int open_file(const struct lq_engine *engine, struct lq_file *file,
         lq_file_unmap(file);
         return status;
     }
-    status = model_create(engine, graph, &model, error);
+    status = lq_model_create(engine, graph, &model, error);
     if (status != LQ_OK)
         return status;
     status = model_program(model, LQ_FORM_AUTO, &program, error); /* now, not at first use */
@@ -211,7 +215,7 @@ int lq_model_import_onnx(const struct lq_engine *engine, const char *path,
         lq_error_prefix(error, "%s", path);
         return status;
     }
-    return model_create(engine, graph, ret_model, error);
+    return lq_model_create(engine, graph, ret_model, error);
 }
 
 int lq_model_save(const struct lq_model *model, const char *path, struct lq_error *error)
@@ -243,7 +247,7 @@ int lq_model_with_provenance(const struct lq_model *model, const char *key, cons
     struct lq_graph *graph;
     int status = lq_graph_copy(model->graph, &entry, &graph, error);
 
-    return status == LQ_OK ? model_create(model->engine, graph, ret_model, error) : status;
+    return status == LQ_OK ? lq_model_create(model->engine, graph, ret_model, error) : status;
 }
 
 int lq_session_create(struct lq_model *model, const struct lq_session_options *options,
@@ -473,7 +477,7 @@ int lq_model_quantize(struct lq_model *model, const struct lq_dataset *dataset,
     free(images);
     if (status != LQ_OK)
         return status;
-    status = model_create(model->engine, quantized, ret_model, error);
+    status = lq_model_create(model->engine, quantized, ret_model, error);
     if (status != LQ_OK)
         lq_quantize_report_deinit(ret_report);
     return status;

@@ -402,6 +402,49 @@ int lq_model_quantize(struct lq_model *model, const struct lq_dataset *dataset,
                       struct lq_quantize_report *ret_report, struct lq_error *error) LQ_MUST_CHECK;
 void lq_quantize_report_deinit(struct lq_quantize_report *report);
 
+/* ------------------------------------------------------------------------------------------------
+ * The paper's networks, built in, with random weights
+ */
+
+struct lq_arch_info {
+    const char *name; /* "resnet-18" */
+    int size;         /* of its input, pixels */
+    int classes;
+    char shortcut; /* 'A' or 'B': the usual one of a ResNet; 0: no ResNet */
+};
+/* NULL where there is no such index. */
+const struct lq_arch_info *lq_arch_info(int index);
+
+#define LQ_MAX_ARCH_SIZE 1024
+
+struct lq_arch_options {
+    const char *arch;
+    int size, classes;         /* 0: the architecture's own */
+    char shortcut;             /* 'A' or 'B', of a ResNet; 0: its own */
+    uint64_t seed;             /* of the weights, and of the calibration images */
+    const char *name;          /* of the model; NULL: the architecture's */
+    const char *const *labels; /* label_count class names; NULL: CIFAR-10's for ten classes of a
+                                  CIFAR network, else none */
+    int label_count;
+    const struct lq_preprocess *preprocess; /* NULL: the usual one of CIFAR-10 or ImageNet */
+    struct lq_bits bits; /* of all layers but the first convolution and the last dense layer */
+    enum lq_quantizer_kind quantizer;
+    int images;  /* random pictures that BatchNorm statistics and activation bases are taken from;
+                    0: 16 */
+    int threads; /* 0: one per CPU */
+};
+/* The preprocessing that the options stand for (their own, or the usual one). Errors:
+ * LQ_ERR_NOT_FOUND, LQ_ERR_INVALID. */
+int lq_arch_preprocess(const struct lq_arch_options *options, struct lq_preprocess *ret_preprocess,
+                       struct lq_error *error) LQ_MUST_CHECK;
+/* Makes a network that is ready to be run or trained: random weights (engine/arch/arch.h),
+ * BatchNorm statistics and bases of the activations fitted to random pictures, bases of the weights
+ * fitted to the weights. Errors: LQ_ERR_NOT_FOUND (no such architecture; the text lists them),
+ * LQ_ERR_INVALID (options; a size that is too small for the layers), LQ_ERR_LIMIT, LQ_ERR_MEMORY.
+ */
+int lq_model_create_arch(const struct lq_engine *engine, const struct lq_arch_options *options,
+                         struct lq_model **ret_model, struct lq_error *error) LQ_MUST_CHECK;
+
 /* A copy of the model with one more line of provenance, or a changed one. */
 int lq_model_with_provenance(const struct lq_model *model, const char *key, const char *value,
                              struct lq_model **ret_model, struct lq_error *error) LQ_MUST_CHECK;

@@ -18,4 +18,9 @@ struct lq_model {
     struct lq_program *programs[LQ_FORM_COUNT];
 };
 
+/* A model of a graph, which it takes over, also on failure. Errors: LQ_ERR_MEMORY. */
+int lq_model_create(const struct lq_engine *engine, struct lq_graph *graph,
+                    struct lq_model **ret_model, struct lq_error *error) LQ_MUST_CHECK;
+const struct lq_kernels *lq_engine_kernels(const struct lq_engine *engine);
+
 #endif

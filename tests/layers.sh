@@ -1,5 +1,5 @@
 #!/bin/sh
-# layers.sh - arrows point down only: base < tensor, kernels < quant, image < ops < graph < format < train < lq.c
+# layers.sh - arrows point down only: base < tensor, kernels < quant, image < ops < graph < arch, format < train < lq.c
 set -u
 status=0
 # forbid TEXT REGEX FILE...: no line of the files matches
@@ -14,14 +14,15 @@ forbid() {
 rooms() { ls engine/"$1"/*.[ch] engine/"$1"/*/*.[ch] 2>/dev/null; }
 include() { echo "#include \"($1)/"; }
 
-forbid 'base uses no other room' "$(include 'tensor|kernels|quant|image|ops|graph|format|train')" $(rooms base) /dev/null
-forbid 'kernels use no other room' "$(include 'base|tensor|quant|image|ops|graph|format|train')" $(rooms kernels) /dev/null
-forbid 'tensor points up' "$(include 'kernels|quant|image|ops|graph|format|train')" $(rooms tensor) /dev/null
-forbid 'quant points up' "$(include 'image|ops|graph|format|train')" $(rooms quant) /dev/null
-forbid 'image points up' "$(include 'quant|ops|graph|format|train')" $(rooms image) /dev/null
-forbid 'ops point up' "$(include 'graph|format|train')" $(rooms ops) /dev/null
-forbid 'graph points up' "$(include 'format|train')" $(rooms graph) /dev/null
-forbid 'format points up' "$(include 'train')" $(rooms format) /dev/null
+forbid 'base uses no other room' "$(include 'tensor|kernels|quant|image|ops|graph|arch|format|train')" $(rooms base) /dev/null
+forbid 'kernels use no other room' "$(include 'base|tensor|quant|image|ops|graph|arch|format|train')" $(rooms kernels) /dev/null
+forbid 'tensor points up' "$(include 'kernels|quant|image|ops|graph|arch|format|train')" $(rooms tensor) /dev/null
+forbid 'quant points up' "$(include 'image|ops|graph|arch|format|train')" $(rooms quant) /dev/null
+forbid 'image points up' "$(include 'quant|ops|graph|arch|format|train')" $(rooms image) /dev/null
+forbid 'ops point up' "$(include 'graph|arch|format|train')" $(rooms ops) /dev/null
+forbid 'graph points up' "$(include 'arch|format|train')" $(rooms graph) /dev/null
+forbid 'format points up' "$(include 'arch|train')" $(rooms format) /dev/null
+forbid 'arch points up' "$(include 'format|train')" $(rooms arch) /dev/null
 engine=$(find engine -name '*.[ch]')
 forbid 'the engine knows no server' 'include [<"](microhttpd|sqlite3|server/)' $engine /dev/null
 forbid 'the engine never prints, exits or reads the environment' '\b(printf|fputs|puts|perror|exit|abort|getenv)\(' $engine /dev/null
@@ -29,6 +30,6 @@ forbid 'only gemm.c knows BLAS' 'cblas' $(find engine -name '*.[ch]' ! -name gem
 server=$(find server -name '*.[ch]')
 forbid 'only http*.c know libmicrohttpd' 'include (<microhttpd|"http_private)' \
     $(find server -name '*.[ch]' ! -path 'server/http*.c' ! -name http_private.h) /dev/null
-forbid 'the server uses the engine through lq.h' "$(include 'base|tensor|kernels|quant|image|ops|graph|format|train')" $server /dev/null
+forbid 'the server uses the engine through lq.h' "$(include 'base|tensor|kernels|quant|image|ops|graph|arch|format|train')" $server /dev/null
 forbid 'production code knows no tests' 'include "support/' $engine $server /dev/null
 exit $status

@@ -23,6 +23,7 @@
 #define MEMORY_BUDGET   ((int64_t)4 << 30)
 #define MIN_ITERATIONS  20
 #define BASE_ITERATIONS 50
+#define COARSE_SAMPLE   (1 << 13)
 
 /* One value of the original and what stands for it in the copy. */
 struct pair {
@@ -151,7 +152,8 @@ static struct lq_fit_options fit_options(const struct quantizing *q, int bits, i
 {
     int iterations = q->options->iterations ? q->options->iterations : BASE_ITERATIONS;
 
-    return (struct lq_fit_options){q->options->quantizer, bits, grid, iterations};
+    return (struct lq_fit_options){q->options->quantizer, bits, grid, iterations,
+                                   q->input->untrained ? COARSE_SAMPLE : 0};
 }
 
 /* The copy's value that quantizes `pair`, made on first use and shared by layers of equal setting.
@@ -219,7 +221,9 @@ static int quantize_weights(struct quantizing *q, const struct lq_node *node,
         struct lq_fit_rows fit = {weight->data,        rows, length, codes, (int16_t *)basis->data,
                                   (float *)scale->data};
 
-        status = lq_fit_weights(&options, &fit, q->pool, ret_error, q->error);
+        status = q->input->untrained
+                     ? lq_fit_weights_pooled(&options, &fit, q->pool, ret_error, q->error)
+                     : lq_fit_weights(&options, &fit, q->pool, ret_error, q->error);
     }
     if (status == LQ_OK) {
         lq_file_codes_pack(codes, options.bits, rows, length, (uint8_t *)packed->data);
@@ -390,19 +394,20 @@ static int quantize_node(struct quantizing *q, int index)
 
         originals[i] = pair->original;
         copies[i] = pair->copy ? pair->copy : pair->original;
-        changed = changed || pair->copy;
+        changed = changed || pair->copy || q->input->untrained;
     }
     status = build_node(q, node, copies, changed, &report);
-    if (status == LQ_OK)
+    if (status == LQ_OK && !q->input->untrained)
         status = run_node(q, q->from, index, originals, &output->original);
     changed = changed || report.bits.weight_bits || report.bits.activation_bits;
     if (status == LQ_OK && changed)
         status = run_node(q, q->to, q->to->node_count - 1, copies, &output->copy);
     if (status == LQ_OK && (report.bits.weight_bits || report.bits.activation_bits)) {
         snprintf(report.name, sizeof(report.name), "%s", node->name);
-        report.output_error =
-            relative_error(output->original, output->copy,
-                           q->count * lq_shape_elements(&q->from->values[node->output].shape));
+        if (!q->input->untrained)
+            report.output_error =
+                relative_error(output->original, output->copy,
+                               q->count * lq_shape_elements(&q->from->values[node->output].shape));
         q->report.layers[q->report.layer_count++] = report;
     }
     release_inputs(q, node);
@@ -461,6 +466,8 @@ static int copy_meta(struct quantizing *q)
     char text[160];
     int status = lq_graph_copy_meta(q->to, q->from, q->error);
 
+    if (q->input->untrained && bits->weight_bits == 0 && bits->activation_bits == 0)
+        return status;
     snprintf(text, sizeof(text), "%d/%d bits, %s, %d images, BatchNorm %s", bits->weight_bits,
              bits->activation_bits,
              q->options->quantizer == LQ_QUANTIZER_UNIFORM ? "uniform" : "learned (QEM)", q->count,

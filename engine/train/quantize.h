@@ -17,6 +17,8 @@ struct lq_quantize_input {
     int count;
     int threads;
     const struct lq_kernels *kernels;
+    bool untrained; /* the weights are random: every batch normalization is estimated, fits are
+                       coarse (lq_fit_weights_pooled), nothing is compared with the float network */
 };
 int lq_quantize_graph(const struct lq_graph *graph, const struct lq_quantize_input *input,
                       const struct lq_quantize_options *options, struct lq_graph **ret_graph,

@@ -31,7 +31,7 @@ struct cli_command {
     int (*run)(const struct cli_arguments *arguments);
 };
 
-extern const struct cli_command command_import, command_quantize, command_evaluate,
+extern const struct cli_command command_import, command_new, command_quantize, command_evaluate,
     command_classify, command_inspect, command_bench;
 
 /* All of them, in the order of the help; NULL ends the table. */
@@ -89,5 +89,32 @@ void cli_progress_end(struct cli_progress *progress);
 
 /* A whole file; the caller frees it. CLI_OK or CLI_FAILED. */
 int cli_read_file(const char *path, size_t limit, char **ret_bytes, size_t *ret_size);
+
+/* ------------------------------------------------------------------------------------------------
+ * Commands that make networks
+ */
+
+/* Class names. Start from {0}. */
+struct cli_labels {
+    char *text;
+    const char **lines;
+    int count;
+};
+/* One name a line; where every line starts with its own number and a blank, these are taken off,
+ * and WordNet ids behind them. CLI_OK or CLI_FAILED. */
+int cli_read_labels(const char *path, struct cli_labels *ret_labels);
+void cli_labels_deinit(struct cli_labels *labels);
+/* The options --scale, --mean, --std and --resize; untouched where they are not given. */
+int cli_preprocess(const struct cli_arguments *arguments, struct lq_preprocess *preprocess);
+/* "W/A" or "W/A:GW/GA", bits with grids; 0, 32 or "float" is float. CLI_OK or CLI_USAGE. */
+int cli_bits(const struct cli_arguments *arguments, const char *option, const char *text,
+             struct lq_bits *bits);
+/* The option's grids "GW/GA"; untouched where it is not given. */
+int cli_grids(const struct cli_arguments *arguments, const char *option, struct lq_bits *bits);
+/* Whether the option is the second of two words; the first is the default. */
+int cli_word(const struct cli_arguments *arguments, const char *option, const char *first,
+             const char *second, bool *ret_second);
+/* What was made, on a line. */
+void cli_print_network(const struct lq_model *model, const char *path);
 
 #endif

@@ -26,49 +26,6 @@ static const struct cli_option options[] = {
     {"json", 0, NULL, "print the report as JSON"},
     {NULL, 0, NULL, NULL}};
 
-/* "W/A", each a number or "float" (0); moves *text behind it. */
-static bool read_pair(const char **text, int *first, int *second)
-{
-    int *values[2] = {first, second};
-
-    for (int i = 0; i < 2; i++) {
-        char *end;
-        long number;
-
-        if (strncmp(*text, "float", 5) == 0) {
-            number = 0;
-            end = (char *)*text + 5;
-        } else {
-            number = strtol(*text, &end, 10);
-            if (end == *text || number < 1 || number > 65535)
-                return false;
-            number = number == 32 && i < 2 ? 0 : number; /* as the literature writes float */
-        }
-        if (i == 0 && *end++ != '/')
-            return false;
-        *values[i] = (int)number;
-        *text = end;
-    }
-    return true;
-}
-
-static int read_bits(const struct cli_arguments *a, const char *option, const char *text,
-                     struct lq_bits *bits)
-{
-    const char *at = text;
-    bool read = read_pair(&at, &bits->weight_bits, &bits->activation_bits);
-
-    if (read && *at == ':') {
-        at++;
-        read = read_pair(&at, &bits->weight_grid, &bits->activation_grid);
-    }
-    if (read && !*at)
-        return CLI_OK;
-    return cli_fail(CLI_USAGE,
-                    "%s: option --%s is '%s', expected W/A or W/A:GW/GA, bits 1..8 or float",
-                    a->command->name, option, text);
-}
-
 /* --layer NAME=W/A; names are copied, for they end at the last "=". */
 static int read_layers(const struct cli_arguments *a, struct lq_layer_bits *layers)
 {
@@ -83,24 +40,11 @@ static int read_layers(const struct cli_arguments *a, struct lq_layer_bits *laye
         layers[i].layer = strndup(text, (size_t)(equals - text));
         if (!layers[i].layer)
             return cli_fail(CLI_FAILED, "out of memory");
-        status = read_bits(a, "layer", equals + 1, &layers[i].bits);
+        status = cli_bits(a, "layer", equals + 1, &layers[i].bits);
         if (status != CLI_OK)
             return status;
     }
     return CLI_OK;
-}
-
-/* One of two words. */
-static int read_word(const struct cli_arguments *a, const char *option, const char *first,
-                     const char *second, bool *ret_second)
-{
-    const char *text = cli_value(a, option);
-
-    *ret_second = text && strcmp(text, second) == 0;
-    if (!text || *ret_second || strcmp(text, first) == 0)
-        return CLI_OK;
-    return cli_fail(CLI_USAGE, "%s: option --%s is '%s', expected %s or %s", a->command->name,
-                    option, text, first, second);
 }
 
 static int read_numbers(const struct cli_arguments *a, struct lq_quantize_options *o)
@@ -123,22 +67,21 @@ static int read_numbers(const struct cli_arguments *a, struct lq_quantize_option
 static int read_options(const struct cli_arguments *a, struct lq_quantize_options *o,
                         enum lq_split *split)
 {
-    const char *bits = cli_value(a, "bits"), *grid = cli_value(a, "grid"), *at = grid;
+    const char *bits = cli_value(a, "bits");
     bool uniform = false, keep = false, test = false;
-    int status = CLI_OK;
+    int status;
 
     if (!bits || !cli_value(a, "calibrate") || !cli_value(a, "output"))
         return cli_fail(CLI_USAGE, "quantize: options --bits, --calibrate and --output are needed");
-    if (grid && (!read_pair(&at, &o->bits.weight_grid, &o->bits.activation_grid) || *at))
-        status = cli_fail(CLI_USAGE, "quantize: option --grid is '%s', expected W/A", grid);
+    status = cli_grids(a, "grid", &o->bits);
     if (status == CLI_OK)
-        status = read_bits(a, "bits", bits, &o->bits);
+        status = cli_bits(a, "bits", bits, &o->bits);
     if (status == CLI_OK)
-        status = read_word(a, "quantizer", "learned", "uniform", &uniform);
+        status = cli_word(a, "quantizer", "learned", "uniform", &uniform);
     if (status == CLI_OK)
-        status = read_word(a, "batch-norm", "reestimate", "keep", &keep);
+        status = cli_word(a, "batch-norm", "reestimate", "keep", &keep);
     if (status == CLI_OK)
-        status = read_word(a, "split", "train", "test", &test);
+        status = cli_word(a, "split", "train", "test", &test);
     if (status == CLI_OK)
         status = read_numbers(a, o);
     o->quantizer = uniform ? LQ_QUANTIZER_UNIFORM : LQ_QUANTIZER_LEARNED;

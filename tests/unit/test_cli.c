@@ -63,6 +63,14 @@ START_TEST(command_lines)
         {"import x.onnx -o y --scale 1/0", 2, "option --scale is '1/0'"},
         {"import /nonexistent.onnx -o y", 1, "cannot open"},
         {"import /dev/null -o y", 1, "not a regular file"},
+        {"new resnet-20", 2, "--output is missing"},
+        {"new resnet-21 -o y", 1, "no architecture 'resnet-21'; there are alexnet"},
+        {"new resnet-20 -o y --shortcut C", 2, "option --shortcut is 'C', expected A or B"},
+        {"new vgg-small -o y --shortcut A", 1, "vgg-small has no shortcuts"},
+        {"new resnet-20 -o y --bits 2", 2, "option --bits is '2'"},
+        {"new resnet-20 -o y --grid 2/x", 2, "option --grid is '2/x'"},
+        {"new resnet-20 -o y --labels /nonexistent", 1, "/nonexistent"},
+        {"new resnet-20 -o y --mean x", 2, "option --mean is 'x'"},
         {"quantize x", 2, "--bits, --calibrate and --output are needed"},
         {"quantize x -b 2 -c d -o o", 2, "option --bits is '2'"},
         {"quantize x -b 2/2/2 -c d -o o", 2, "option --bits is '2/2/2'"},
@@ -117,6 +125,31 @@ START_TEST(inspects)
 }
 END_TEST
 
+START_TEST(makes_networks)
+{
+    char path[64], arguments[192];
+    json_t *root;
+
+    snprintf(path, sizeof(path), "/tmp/lqnet-test-%d.lq", (int)getpid());
+    snprintf(arguments, sizeof(arguments),
+             "new resnet-20 --bits 2/3 --grid 14/31 --shortcut B --classes 4 --std 1 -o %s", path);
+    ck_assert_int_eq(run(arguments), 0);
+    ck_assert_ptr_nonnull(strstr(output, "input 32x32x3, 4 classes"));
+    snprintf(arguments, sizeof(arguments), "inspect %s --json", path);
+    ck_assert_int_eq(run(arguments), 0);
+    root = json_loads(output, 0, NULL);
+    ck_assert_int_eq(json_integer_value(json_object_get(root, "macs")),
+                     40551040 + 2 * 131072 - 6 * 64);
+    json_decref(root);
+    ck_assert_ptr_nonnull(strstr(output, "shortcuts of type B, random weights, seed 1"));
+    snprintf(arguments, sizeof(arguments), "inspect %s", path);
+    ck_assert_int_eq(run(arguments), 0);
+    ck_assert_ptr_nonnull(strstr(output, "2/3"));
+    ck_assert_ptr_nonnull(strstr(output, "(0.4914 0.4822 0.4465)) / (1 1 1)"));
+    unlink(path);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("cli");
@@ -124,5 +157,6 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, command_lines);
     tcase_add_test(tests, inspects);
+    tcase_add_test(tests, makes_networks);
     return suite_main("cli", tests);
 }
