@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "notify.h"
 #include "route.h"
 
 bool app_is_ready(const struct app *app)
@@ -100,11 +101,32 @@ int app_start(struct app *app, struct lq_error *error)
     log_listening(app); /* it tells the port to whoever started us */
     atomic_store(&app->ready, true);
     log_readiness(app);
+    notify_ready();
     return LQ_OK;
+}
+
+static void on_reloaded(void *context, int status, const struct lq_error *error)
+{
+    if (status == LQ_OK)
+        log_readiness(context);
+    else
+        log_message(LOG_ERROR, "reload_failed", "%s", error->text);
+    notify_ready();
+}
+
+void app_reload(struct app *app)
+{
+    log_message(LOG_INFO, "reloading", "looking for new, changed and vanished models");
+    notify_reloading();
+    if (!registry_request(app->registry, REGISTRY_SCAN, NULL, on_reloaded, app)) {
+        log_message(LOG_WARNING, "reload_failed", "too many models are to be loaded already");
+        notify_ready();
+    }
 }
 
 void app_stop(struct app *app)
 {
+    notify_stopping();
     atomic_store(&app->ready, false);
     log_message(LOG_INFO, "draining", "no longer ready");
     clock_sleep_us(app->config.shutdown_delay_ms * 1000);

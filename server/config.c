@@ -368,6 +368,39 @@ static int walk_flags(struct config *config, char **words, bool files,
     return LQ_OK;
 }
 
+/* The variable LQNETD_KEY for each key; others of that prefix are none of ours (Kubernetes makes
+ * LQNETD_SERVICE_HOST and the like for a service of this name). */
+static int read_environment(struct config *config, struct lq_error *error)
+{
+    char name[64] = "LQNETD_", place[80];
+    size_t prefix = strlen(name);
+
+    for (int i = 0; i < KEY_COUNT; i++) {
+        const char *value;
+        size_t length = strlen(keys[i].name);
+        int status;
+
+        for (size_t c = 0; c <= length; c++)
+            name[prefix + c] = (char)toupper((unsigned char)keys[i].name[c]);
+        value = getenv(name);
+        if (!value)
+            continue;
+        snprintf(place, sizeof place, "environment %s", name);
+        status = config_set(config, place, keys[i].name, value, error);
+        if (status)
+            return status;
+    }
+    return LQ_OK;
+}
+
+static bool names_a_file(char **words)
+{
+    for (int i = 1; words[i]; i++)
+        if (strcmp(words[i], "--config") == 0 || strncmp(words[i], "--config=", 9) == 0)
+            return true;
+    return false;
+}
+
 int config_from_arguments(struct config *config, int argc, char **argv,
                           enum config_action *ret_action, struct lq_error *error)
 {
@@ -376,7 +409,12 @@ int config_from_arguments(struct config *config, int argc, char **argv,
 
     (void)argc;
     config_init(config);
-    status = walk_flags(config, argv, true, &action, error);
+    if (getenv("LQNETD_CONFIG") && !names_a_file(argv))
+        status = config_read(config, getenv("LQNETD_CONFIG"), error);
+    else
+        status = walk_flags(config, argv, true, &action, error);
+    if (status == LQ_OK)
+        status = read_environment(config, error);
     if (status == LQ_OK)
         status = walk_flags(config, argv, false, &action, error);
     if (status == LQ_OK)
@@ -386,15 +424,18 @@ int config_from_arguments(struct config *config, int argc, char **argv,
 
 void config_help(FILE *out)
 {
-    fprintf(out, "lqnetd " LQ_VERSION " - serves .lq networks over HTTP\n"
-                 "\n"
-                 "usage: lqnetd [--config FILE] [--KEY VALUE]...\n"
-                 "       lqnetd --help | --version | --check-config\n"
-                 "\n"
-                 "A flag wins over the file, the file over the default. The keys, in the file as\n"
-                 "`key = value`, as flags with dashes or underscores:\n\n");
+    fprintf(out,
+            "lqnetd " LQ_VERSION " - serves .lq networks over HTTP\n"
+            "\n"
+            "usage: lqnetd [--config FILE] [--KEY VALUE]...\n"
+            "       lqnetd --help | --version | --check-config\n"
+            "\n"
+            "A flag wins over the environment, this over the file, the file over the default. The\n"
+            "keys, in the file as `key = value`, as flags with dashes or underscores, in the\n"
+            "environment as LQNETD_KEY in capitals (LQNETD_CONFIG names the file):\n\n");
     for (int i = 0; i < KEY_COUNT; i++)
         fprintf(out, "  --%-20s %s\n  %-22s %s\n", keys[i].name, keys[i].fallback, "", keys[i].doc);
-    fprintf(out, "\nSIGTERM and SIGINT finish the accepted requests, then end the program.\n"
+    fprintf(out, "\nSIGTERM and SIGINT finish the accepted requests, then end the program. SIGHUP\n"
+                 "looks for new, changed and vanished models.\n"
                  "exit status: 0 ended by a signal, 1 could not start or run, 2 wrong settings\n");
 }

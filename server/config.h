@@ -4,8 +4,9 @@
  *
  * A file holds lines `key = value` of at most 199 characters; blank lines, lines that start with #
  * or ;, and the rest of a line behind a blank and a ; are skipped. There are no sections. A flag
- * `--key value` (or `--key=value`; dashes may stand for underscores) wins over the file, the file
- * over the default. Unknown keys, values out of range and keys given twice in a file are refused.
+ * `--key value` (or `--key=value`; dashes may stand for underscores) wins over the environment's
+ * LQNETD_KEY, this over the file, the file over the default. Unknown keys, values out of range and
+ * keys given twice in a file are refused.
  */
 #ifndef SERVER_CONFIG_H
 #define SERVER_CONFIG_H
@@ -99,8 +100,9 @@ int config_workers(const struct config *config);
 
 /* What the command line asks for. */
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
-/* Defaults, then the file of --config, then the other flags. Errors: those of config_read and
- * config_set; LQ_ERR_INVALID: a flag without a value, a word that is not a flag. */
+/* Defaults, then the file of --config or else of LQNETD_CONFIG, then the environment, then the
+ * other flags. Errors: those of config_read and config_set; LQ_ERR_INVALID: a flag without a value,
+ * a word that is not a flag. */
 int config_from_arguments(struct config *config, int argc, char **argv,
                           enum config_action *ret_action, struct lq_error *error) LQ_MUST_CHECK;
 /* The text of --help, from the table. */

@@ -9,14 +9,41 @@
 #include "app.h"
 #include "log.h"
 
-static sem_t stop;
+/* What signals have asked for. */
+static sem_t asked;
+static volatile sig_atomic_t stop_asked, reload_asked;
 
 /* Libraries have threads of their own, made before main, on which a signal may arrive: so it is
  * handled, wherever that is, rather than blocked and waited for. */
-static void on_stop(int signal_number)
+static void on_signal(int signal_number)
 {
-    (void)signal_number;
-    sem_post(&stop);
+    if (signal_number == SIGHUP)
+        reload_asked = 1;
+    else
+        stop_asked = 1;
+    sem_post(&asked);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    sem_init(&asked, 0, 0);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void serve_until_stopped(struct app *app)
+{
+    while (!stop_asked) {
+        if (sem_wait(&asked) == 0 && reload_asked && !stop_asked) {
+            reload_asked = 0;
+            app_reload(app);
+        }
+    }
+    app_stop(app);
 }
 
 /* 1: it could not run; 2: the command line or the configuration is wrong. */
@@ -27,7 +54,6 @@ int main(int argc, char **argv)
     static struct app app;
     struct lq_error error = {0};
     enum config_action action;
-    struct sigaction action_stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
 
     if (config_from_arguments(&app.config, argc, argv, &action, &error) != LQ_OK) {
         fprintf(stderr, "lqnetd: %s\n", error.text);
@@ -39,18 +65,13 @@ int main(int argc, char **argv)
         puts("lqnetd " LQ_VERSION);
     if (action != CONFIG_RUN)
         return 0;
-    sem_init(&stop, 0, 0);
-    sigaction(SIGTERM, &action_stop, NULL);
-    sigaction(SIGINT, &action_stop, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    catch_signals();
     if (log_start(&error) != LQ_OK || app_start(&app, &error) != LQ_OK) {
         log_stop();
         log_message(LOG_ERROR, "failed", "%s", error.text);
         return EXIT_CANNOT_RUN;
     }
-    while (sem_wait(&stop) != 0)
-        ; /* interrupted */
-    app_stop(&app);
+    serve_until_stopped(&app);
     log_stop();
     return 0;
 }

@@ -26,6 +26,11 @@ const struct route route_table[] = {
     {"POST", "/v2/models/{model}/classify", route_classify, false,
      "a JPEG or PNG file in, classes out; ?top_k=5"},
     {"POST", "/v2/models/{model}/versions/{version}/classify", route_classify, false, NULL},
+    {"POST", "/v2/repository/index", route_repository_index, false, "states of all models"},
+    {"POST", "/v2/repository/models/{name}/load", route_repository_load, false,
+     "reads a model's files again"},
+    {"POST", "/v2/repository/models/{name}/unload", route_repository_unload, false,
+     "stops serving a model"},
     {NULL, NULL, NULL, false, NULL},
 };
 
@@ -49,6 +54,8 @@ bool route_matches(const char *pattern, const char *path, struct route_match *re
 
         if (strncmp(pattern, "{model}", want) == 0 && want == 7)
             fits = take_name(path, got, match.model, sizeof(match.model));
+        else if (strncmp(pattern, "{name}", want) == 0 && want == 6)
+            fits = take_name(path, got, match.name, sizeof(match.name));
         else if (strncmp(pattern, "{version}", want) == 0 && want == 9)
             fits = take_name(path, got, match.version, sizeof(match.version));
         else
@@ -71,6 +78,8 @@ static bool find_model(struct app *app, struct http_request *request, const stru
     struct lq_error error = {0};
     int status;
 
+    if (match->name[0])
+        http_set_model(request, match->name);
     if (!match->model[0])
         return true;
     http_set_model(request, match->model);

@@ -9,7 +9,8 @@
 
 /* What the variable parts of a path were. */
 struct route_match {
-    char model[MODEL_NAME_SIZE];
+    char model[MODEL_NAME_SIZE];   /* {model}: looked up */
+    char name[MODEL_NAME_SIZE];    /* {name}: of a model that may not be there */
     char version[24];              /* "" where the path has none */
     struct generation *generation; /* of the model, where the route names one: held until the
                                       handler returns, or longer by generation_ref */
@@ -20,7 +21,7 @@ typedef void route_handler(struct app *app, struct http_request *request,
 
 struct route {
     const char *method; /* GET answers HEAD too */
-    const char *path;   /* segments; {model} and {version} stand for any */
+    const char *path;   /* segments; {model}, {name} and {version} stand for any */
     route_handler *handler;
     bool unloaded; /* called for models that do not answer as well, without a generation */
     const char *doc;
@@ -45,6 +46,7 @@ bool route_submit(struct app *app, struct http_request *request, struct generati
 
 /* routes/ */
 route_handler route_server_metadata, route_live, route_ready, route_model_list,
-    route_model_metadata, route_model_ready, route_metrics, route_infer, route_classify;
+    route_model_metadata, route_model_ready, route_metrics, route_infer, route_classify,
+    route_repository_index, route_repository_load, route_repository_unload;
 
 #endif

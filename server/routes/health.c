@@ -12,7 +12,8 @@ void route_server_metadata(struct app *app, struct http_request *request,
 
     (void)app;
     (void)match;
-    text_string(&json, "{\"name\":\"lqnet\",\"version\":\"" LQ_VERSION "\",\"extensions\":[]}");
+    text_string(&json, "{\"name\":\"lqnet\",\"version\":\"" LQ_VERSION
+                       "\",\"extensions\":[\"model_repository\"]}");
     reply_json(request, 200, &json);
 }
 

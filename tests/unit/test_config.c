@@ -347,6 +347,42 @@ START_TEST(addresses)
 }
 END_TEST
 
+/* Flag > environment > file > default; what is none of ours is left alone. */
+START_TEST(environment)
+{
+    char *plain[] = {"lqnetd", NULL};
+    char *flag[] = {"lqnetd", "--workers=3", NULL};
+    char *file[] = {"lqnetd", "--config", path, NULL};
+    const char *text = "workers = 5\nqueue_length = 7\n";
+    struct config config;
+    enum config_action action;
+    struct lq_error error = {0};
+
+    write_file(text, strlen(text));
+    setenv("LQNETD_WORKERS", "4", 1);
+    setenv("LQNETD_SERVICE_HOST", "10.0.0.1", 1);
+    ck_assert_int_eq(config_from_arguments(&config, 1, plain, &action, &error), LQ_OK);
+    ck_assert_int_eq(config.workers, 4);
+    ck_assert_int_eq(config_from_arguments(&config, 2, flag, &action, &error), LQ_OK);
+    ck_assert_int_eq(config.workers, 3);
+    ck_assert_int_eq(config_from_arguments(&config, 3, file, &action, &error), LQ_OK);
+    ck_assert_int_eq(config.workers, 4);
+    ck_assert_int_eq(config.queue_length, 7);
+    setenv("LQNETD_WORKERS", "many", 1);
+    ck_assert_int_eq(config_from_arguments(&config, 1, plain, &action, &error), LQ_ERR_INVALID);
+    ck_assert_ptr_nonnull(strstr(error.text, "environment LQNETD_WORKERS: workers: 'many'"));
+    unsetenv("LQNETD_WORKERS");
+    setenv("LQNETD_CONFIG", path, 1);
+    ck_assert_int_eq(config_from_arguments(&config, 1, plain, &action, NULL), LQ_OK);
+    ck_assert_int_eq(config.workers, 5);
+    setenv("LQNETD_CONFIG", "/nonexistent", 1);
+    ck_assert_int_eq(config_from_arguments(&config, 1, plain, &action, NULL), LQ_ERR_IO);
+    ck_assert_int_eq(config_from_arguments(&config, 3, file, &action, NULL), LQ_OK);
+    unsetenv("LQNETD_CONFIG");
+    unsetenv("LQNETD_SERVICE_HOST");
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("config");
@@ -366,6 +402,7 @@ int main(void)
     tcase_add_test(tests, bad_flags);
     tcase_add_test(tests, actions);
     tcase_add_test(tests, addresses);
+    tcase_add_test(tests, environment);
     failed = suite_main("config", tests);
     unlink(path);
     return failed;
