@@ -102,10 +102,27 @@ static bool fits_bytes(const struct lowering *l, const struct lq_node *layer, in
            largest * layer->attributes.grid <= l->options->kernels->bytes_bound;
 }
 
+/* Nibbles hold the planes of the layer's weights, and its sums of them are exact. */
+static bool fits_nibbles(const struct lowering *l, const struct lq_node *layer, int value)
+{
+    const struct lq_node *producer = &l->graph->nodes[l->graph->values[value].producer];
+    const struct lq_shape *shape = &l->graph->values[value].shape;
+    int64_t length = lq_shape_elements(shape);
+
+    if (layer->kind == LQ_OP_CONV)
+        length = (int64_t)layer->attributes.window.kernel_h * layer->attributes.window.kernel_w *
+                 lq_shape_map(shape).channels;
+    return layer->attributes.bits <= LQ_NIBBLE_BITS && length <= INT16_MAX &&
+           (layer->kind == LQ_OP_DENSE ? shape->rank == 1 : layer->attributes.groups == 1) &&
+           layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
+}
+
 /* How the value of a quantize node is stored. The plain form is the definition: levels. */
 static enum lq_store choose_store(const struct lowering *l, int value)
 {
     bool planes = true, bytes = l->options->form != LQ_FORM_PLAIN;
+    bool nibbles = l->options->form == LQ_FORM_AUTO && l->options->kernels->prefers_nibbles &&
+                   l->buffers[value].bits <= LQ_NIBBLE_BITS;
 
     if (l->options->form == LQ_FORM_FLOAT || value == l->graph->output)
         return LQ_STORE_F32;
@@ -117,11 +134,15 @@ static enum lq_store choose_store(const struct lowering *l, int value)
                 continue;
             if (!is_layer(node) || node->attributes.bits == 0)
                 return LQ_STORE_F32;
+            nibbles = nibbles && fits_nibbles(l, node, value);
             planes = planes && prefers_planes(l, node, value);
             bytes = bytes && fits_bytes(l, node, value);
         }
     }
-    return planes ? LQ_STORE_PLANES : bytes ? LQ_STORE_BYTES : LQ_STORE_LEVELS;
+    return nibbles  ? LQ_STORE_NIBBLES
+           : planes ? LQ_STORE_PLANES
+           : bytes  ? LQ_STORE_BYTES
+                    : LQ_STORE_LEVELS;
 }
 
 static void choose_buffers(struct lowering *l)

@@ -39,6 +39,12 @@ static void store(const struct lq_encode *e, int channel, int count, void *pixel
     uint8_t *bytes = pixel;
     int16_t *levels = pixel;
 
+    if (e->form == LQ_CODE_NIBBLES) {
+        bytes += channel / LQ_NIBBLE_CODES;
+        channel %= LQ_NIBBLE_CODES;
+        *bytes = (uint8_t)((channel == 0 ? 0 : *bytes) | (entry & 1) << channel |
+                           (entry >> 1 & 1) << (LQ_NIBBLE_CODES + channel));
+    }
     if (e->form == LQ_CODE_BYTES)
         bytes[channel] = (uint8_t)entry;
     else if (e->form == LQ_CODE_LEVELS)

@@ -25,6 +25,8 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .plane_pairs = 1,
         .windows_product = lq_windows_product_c,
         .windows_outer = lq_windows_outer_c,
+        .gemm_nibbles = lq_gemm_nibbles_c,
+        .nibbles_lanes = 1,
     };
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
@@ -40,6 +42,9 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->bytes_bound = 32767 / 2;
         kernels->windows_product = lq_windows_product_avx2;
         kernels->windows_outer = lq_windows_outer_avx2;
+        kernels->gemm_nibbles = lq_gemm_nibbles_avx2;
+        kernels->nibbles_lanes = 32;
+        kernels->prefers_nibbles = true;
         best = LQ_CPU_AVX2;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {
@@ -55,6 +60,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->bytes_lanes = 16;
         kernels->bytes_bound = 255 * 127;
         kernels->plane_pairs = 3;
+        kernels->prefers_nibbles = false;
         best = LQ_CPU_AVX512;
     }
     /* reads the panels of avx512, and leaves small products to it */

@@ -73,13 +73,39 @@ struct lq_planes {
 };
 typedef void lq_gemm_planes(const struct lq_planes *planes);
 
+/* The same product of activations of 1 or 2 bits and weights of 1 or 2, from nibbles. An element of
+ * a row is a byte that holds 4 codes: bits r and 4 + r are planes 0 and 1 of code r. A weight is a
+ * byte for 4 codes of one plane, bit r of code r. The vectors of `lanes` columns, plane after plane
+ * and panel after panel, are dealt out to tiles of 4, the last ones to a tile of 2 and one of 1,
+ * and a tile's vectors lie side by side along k: lq_nibble_at(). */
+#define LQ_NIBBLE_CODES 4
+#define LQ_NIBBLE_BITS  2 /* of a code, at most */
+struct lq_nibbles {
+    int n;
+    struct lq_rows rows;
+    int w_bits;
+    int chunk; /* a multiple of 3, at most LQ_MAX_CHUNK: cut into pieces of so many bytes, a row
+                  meets at most LQ_CHUNK_BITS set bits of a plane of a column in each */
+    const uint8_t *a;
+    const uint8_t *w;       /* aligned to the lanes */
+    const int32_t *a_basis; /* [2]; products with w_basis, and 4 k, fit int16_t */
+    const int32_t *w_basis; /* [panels][w_bits][lanes] */
+    int32_t *sums;
+    size_t stride;
+};
+typedef void lq_gemm_nibbles(const struct lq_nibbles *nibbles);
+#define LQ_NIBBLE_TILE 4
+#define LQ_CHUNK_BITS  255
+#define LQ_MAX_CHUNK   96
+
 /* What a quantizer makes of values: the thresholds that a value passes are counted, and the count
  * picks what is stored. */
 #define LQ_MAX_ENTRIES 256
 enum lq_code_form {
     LQ_CODE_PLANES, /* codes: planes [word][bits] */
     LQ_CODE_LEVELS, /* levels: int16_t */
-    LQ_CODE_BYTES   /* levels 0..255: uint8_t */
+    LQ_CODE_BYTES,  /* levels 0..255: uint8_t */
+    LQ_CODE_NIBBLES /* codes of up to 2 bits, 4 channels a byte: struct lq_nibbles */
 };
 struct lq_encode {
     int channels, bits;
@@ -144,6 +170,9 @@ struct lq_kernels {
     int bytes_lanes;
     int bytes_bound; /* largest level of an activation times that of a weight */
     lq_gemm_planes *gemm_planes;
+    lq_gemm_nibbles *gemm_nibbles;
+    int nibbles_lanes;
+    bool prefers_nibbles; /* where they fit, nibbles are fastest (measured) */
     int planes_lanes;
     lq_windows_product *windows_product;
     lq_windows_outer *windows_outer;
@@ -160,6 +189,7 @@ lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;
 lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
 lq_windows_product lq_windows_product_c, lq_windows_product_avx2;
 lq_windows_outer lq_windows_outer_c, lq_windows_outer_avx2;
+lq_gemm_nibbles lq_gemm_nibbles_c, lq_gemm_nibbles_avx2;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
 lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
@@ -168,6 +198,12 @@ lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
 static inline int lq_window_length(const struct lq_windows *windows)
 {
     return windows->taps_h * windows->taps_w * windows->run;
+}
+
+/* Of a pixel of codes in nibbles. */
+static inline size_t lq_nibble_bytes(int channels)
+{
+    return ((size_t)channels + LQ_NIBBLE_CODES - 1) / LQ_NIBBLE_CODES;
 }
 
 /* Of the first element of a row. */
@@ -180,9 +216,32 @@ static inline size_t lq_encode_pixel_bytes(const struct lq_encode *e)
 {
     size_t channels = (size_t)e->channels;
 
+    if (e->form == LQ_CODE_NIBBLES)
+        return lq_nibble_bytes(e->channels);
     if (e->form == LQ_CODE_PLANES)
         return (channels + 31) / 32 * (size_t)e->bits * sizeof(uint32_t);
     return channels * (e->form == LQ_CODE_BYTES ? sizeof(uint8_t) : sizeof(int16_t));
+}
+
+/* Vectors of the tile of nibbles that starts with vector `first` of `vectors`. */
+static inline int lq_nibble_tile(int vectors, int first)
+{
+    int left = vectors - first;
+
+    return left >= LQ_NIBBLE_TILE ? LQ_NIBBLE_TILE : left >= 2 ? 2 : 1;
+}
+
+/* Where the nibble k of a vector's lane 0 lies; length: of a row. */
+static inline size_t lq_nibble_at(int vectors, int vector, int lanes, int length, int k)
+{
+    int first = vector / LQ_NIBBLE_TILE * LQ_NIBBLE_TILE, tile = lq_nibble_tile(vectors, first);
+
+    if (vector - first >= tile) { /* the third of three is a tile of its own */
+        first += tile;
+        tile = 1;
+    }
+    return ((size_t)first * (size_t)length + (size_t)k * (size_t)tile + (size_t)(vector - first)) *
+           (size_t)lanes;
 }
 
 /* Panels of `lanes` columns that n columns fill. */

@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Three forms of the same sums (paper eq. 8): on integer levels, which is the definition, on levels
- * in bytes, and on packed planes. Which one it is follows from how the input is stored. The windows
- * of a line of output pixels are read where they lie in padded input lines; only groups, dilation
- * and odd sizes are unrolled into rows.
+ * Four forms of the same sums (paper eq. 8): on integer levels, which is the definition, on levels
+ * in bytes, on packed planes, and on codes in nibbles. Which one it is follows from how the input
+ * is stored. The windows of a line of output pixels are read where they lie in padded input lines;
+ * only groups, dilation and odd sizes are unrolled into rows.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,14 +30,16 @@ enum way {
 struct state {
     struct lq_conv_geometry geometry;
     struct lq_pixel_layout layout; /* of the input; its offset is that of group 0 */
-    enum lq_store store;           /* of the input: levels, bytes or planes */
+    enum lq_store store;           /* of the input: not floats */
     enum way way;
     struct lq_rows rows;         /* of activations, as the kernel gets them */
     int words;                   /* of one plane of a whole row */
     struct lq_paneling paneling; /* of the weights: ops/weights.h */
     const void *levels;          /* weights where the input is in levels or bytes, */
-    const uint32_t *packed;      /* where it is in planes, with their basis */
-    const int32_t *w_basis;
+    const uint32_t *packed;      /* where it is in planes, */
+    const uint8_t *nibbles;      /* where it is in nibbles, with the chunk that they allow; */
+    int chunk;
+    const int32_t *w_basis; /* the basis of both */
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
     int64_t macs;
@@ -71,6 +73,12 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
     if (s->store == LQ_STORE_BYTES) {
         s->kernels.gemm_bytes(&(struct lq_bytes){
             g->group_out, rows, a, (const int8_t *)s->levels + before_levels, sums, stride});
+        return;
+    }
+    if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/lower.c */
+        s->kernels.gemm_nibbles(&(struct lq_nibbles){g->group_out, rows, s->w_bits, s->chunk, a,
+                                                     s->nibbles, s->a_basis, s->w_basis, sums,
+                                                     stride});
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
@@ -145,7 +153,33 @@ static void conv_integer_run(const struct lq_step *step, const struct lq_run *ru
 /* Elements along k that kernels take together. */
 static int depth_of(enum lq_store store)
 {
-    return store == LQ_STORE_PLANES ? 1 : store == LQ_STORE_BYTES ? 4 : 2;
+    switch (store) {
+    case LQ_STORE_BYTES:
+        return 4;
+    case LQ_STORE_LEVELS:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+                        struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    size_t plane = lq_paneling_columns(&s->paneling) * (size_t)s->w_bits;
+    size_t length = (size_t)g->taps * lq_nibble_bytes(g->group_in);
+    int32_t *basis = lq_arena_alloc(arena, plane, sizeof(*basis));
+    uint8_t *nibbles = lq_arena_alloc(arena, plane, length);
+
+    if (!basis || !nibbles)
+        return lq_fail_memory(error);
+    s->w_basis = basis;
+    s->nibbles = nibbles;
+    lq_weights_basis(spec, &s->paneling, basis);
+    if (lq_weights_nibbles(spec, &s->paneling, g->taps, g->group_in, nibbles, &s->chunk) != LQ_OK)
+        return lq_fail_memory(error);
+    return LQ_OK;
 }
 
 static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
@@ -173,12 +207,15 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     void *levels;
 
     s->paneling = (struct lq_paneling){.groups = g->groups, .columns = g->group_out};
-    s->paneling.lanes = s->store == LQ_STORE_PLANES  ? kernels->planes_lanes
-                        : s->store == LQ_STORE_BYTES ? kernels->bytes_lanes
-                                                     : kernels->levels_lanes;
+    s->paneling.lanes = s->store == LQ_STORE_PLANES    ? kernels->planes_lanes
+                        : s->store == LQ_STORE_NIBBLES ? kernels->nibbles_lanes
+                        : s->store == LQ_STORE_BYTES   ? kernels->bytes_lanes
+                                                       : kernels->levels_lanes;
     s->paneling.depth = depth_of(s->store);
     if (s->store == LQ_STORE_PLANES)
         return init_planes(s, arena, spec, error);
+    if (s->store == LQ_STORE_NIBBLES)
+        return init_nibbles(s, arena, spec, error);
     count = lq_paneling_columns(&s->paneling) * lq_paneling_length(&s->paneling, g->length);
     levels = lq_arena_alloc(arena, count, size);
     s->levels = levels;
@@ -198,6 +235,10 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
         s->layout = (struct lq_pixel_layout){
             .pixel_bytes = (size_t)lq_plane_words(g->in.channels) * word_bytes,
             .part_bytes = (size_t)lq_plane_words(g->group_in) * word_bytes};
+    } else if (s->store == LQ_STORE_NIBBLES) {
+        size_t bytes = lq_nibble_bytes(g->in.channels);
+
+        s->layout = (struct lq_pixel_layout){.pixel_bytes = bytes, .part_bytes = bytes};
     } else {
         size_t size = s->store == LQ_STORE_BYTES ? sizeof(uint8_t) : sizeof(int16_t);
 
@@ -211,9 +252,9 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
 /* Bytes of an element of struct lq_rows. */
 static size_t element_bytes(enum lq_store store)
 {
-    return store == LQ_STORE_PLANES  ? sizeof(uint32_t)
-           : store == LQ_STORE_BYTES ? sizeof(uint8_t)
-                                     : sizeof(int16_t);
+    return store == LQ_STORE_PLANES   ? sizeof(uint32_t)
+           : store == LQ_STORE_LEVELS ? sizeof(int16_t)
+                                      : sizeof(uint8_t);
 }
 
 static void init_rows(struct state *s)
@@ -221,7 +262,10 @@ static void init_rows(struct state *s)
     const struct lq_conv_geometry *g = &s->geometry;
     bool planes = s->store == LQ_STORE_PLANES;
     size_t pixel = s->layout.pixel_bytes / element_bytes(s->store);
-    int length = planes ? s->words : g->length, run = length / g->window.kernel_h;
+    int length = planes                         ? s->words
+                 : s->store == LQ_STORE_NIBBLES ? g->taps * (int)lq_nibble_bytes(g->group_in)
+                                                : g->length;
+    int run = length / g->window.kernel_h;
 
     s->way = WAY_UNROLL;
     s->rows = (struct lq_rows){.width = g->out.width, .runs = 1, .run = length};

@@ -1,4 +1,4 @@
-/* encoder.c - stores quantized values: as dequantized floats, integer levels or bit planes.
+/* encoder.c - stores quantized values: as dequantized floats, integer levels or codes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -11,9 +11,11 @@ void lq_encoder_init(struct lq_encoder *encoder, const struct lq_kernels *kernel
 {
     int channels = lq_shape_map(&output->shape).channels;
     struct lq_buffer pixel = {{1, {channels}}, output->store, output->bits};
-    enum lq_code_form form = output->store == LQ_STORE_PLANES  ? LQ_CODE_PLANES
-                             : output->store == LQ_STORE_BYTES ? LQ_CODE_BYTES
-                                                               : LQ_CODE_LEVELS;
+    enum lq_code_form form = output->store == LQ_STORE_PLANES    ? LQ_CODE_PLANES
+                             : output->store == LQ_STORE_NIBBLES ? LQ_CODE_NIBBLES
+                             : output->store == LQ_STORE_BYTES   ? LQ_CODE_BYTES
+                                                                 : LQ_CODE_LEVELS;
+    bool codes = form == LQ_CODE_PLANES || form == LQ_CODE_NIBBLES;
 
     *encoder =
         (struct lq_encoder){.store = output->store,
@@ -25,7 +27,7 @@ void lq_encoder_init(struct lq_encoder *encoder, const struct lq_kernels *kernel
     for (int level = 0; level < 1 << basis->bits; level++) {
         uint8_t code = encoder->quantizer.codes[level];
 
-        encoder->encode.entries[level] = form == LQ_CODE_PLANES ? code : lq_code_level(basis, code);
+        encoder->encode.entries[level] = codes ? code : lq_code_level(basis, code);
     }
     memcpy(encoder->encode.thresholds, encoder->quantizer.thresholds,
            (((size_t)1 << basis->bits) - 1) * sizeof(float));

@@ -1,4 +1,4 @@
-/* encoder.h - stores quantized values: as dequantized floats, integer levels or bit planes.
+/* encoder.h - stores quantized values: as dequantized floats, integer levels or codes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

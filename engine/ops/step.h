@@ -23,7 +23,9 @@ enum lq_store {
     LQ_STORE_F32,    /* float [channels] */
     LQ_STORE_LEVELS, /* int16_t [channels]: integer levels of a snapped activation basis */
     LQ_STORE_BYTES,  /* uint8_t [channels]: integer levels that are all 0..255 */
-    LQ_STORE_PLANES  /* uint32_t [words][bits]: tensor/bitplanes.h */
+    LQ_STORE_PLANES, /* uint32_t [words][bits]: tensor/bitplanes.h */
+    LQ_STORE_NIBBLES /* uint8_t [channels / 4, rounded up]: codes of up to 2 bits, bits r and 4 + r
+                        of byte i are those of channel 4 i + r */
 };
 
 struct lq_buffer {
@@ -81,7 +83,7 @@ struct lq_step_spec {
      * normalizations and the ReLU that follow. NULL scale: y = clamp(x). */
     const double *scale, *shift;
     float min, max;
-    const struct lq_snapped_basis *input_basis;  /* of an input in levels or planes, else NULL */
+    const struct lq_snapped_basis *input_basis;  /* of an input of codes or levels, else NULL */
     const struct lq_snapped_basis *output_basis; /* of the quantize node taken over, else NULL */
     struct lq_buffer output;
 };

@@ -4,6 +4,7 @@
  */
 #include "ops/weights.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +146,91 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
     }
     free(codes);
     free(pixels);
+    return LQ_OK;
+}
+
+/* Set bits of the fullest of `count` vectors side by side, in `length` nibbles. */
+static int most_set_bits(const uint8_t *nibbles, size_t count, int length)
+{
+    static const uint8_t bits[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    int most = 0;
+
+    for (size_t lane = 0; lane < count; lane++) {
+        int set = 0;
+
+        for (int k = 0; k < length; k++)
+            set += bits[nibbles[(size_t)k * count + lane]];
+        most = set > most ? set : most;
+    }
+    return most;
+}
+
+/* Whether no vector has too many bits set in any piece of `chunk` nibbles. */
+static bool chunk_fits(const uint8_t *nibbles, int vectors, int lanes, int length, int chunk)
+{
+    int tile;
+
+    for (int first = 0; first < vectors; first += tile) {
+        tile = lq_nibble_tile(vectors, first);
+        for (int from = 0; from < length; from += chunk) {
+            const uint8_t *at = nibbles + lq_nibble_at(vectors, first, lanes, length, from);
+            int count = length - from < chunk ? length - from : chunk;
+
+            if (most_set_bits(at, (size_t)tile * (size_t)lanes, count) > LQ_CHUNK_BITS)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* A row is cut into as few pieces as possible, of the same size as far as possible. */
+static int longest_chunk(const uint8_t *nibbles, int vectors, int lanes, int length)
+{
+    const int group = 3;
+
+    for (int pieces = (length + LQ_MAX_CHUNK - 1) / LQ_MAX_CHUNK;; pieces++) {
+        int chunk = ((length + pieces - 1) / pieces + group - 1) / group * group;
+
+        if (chunk * LQ_NIBBLE_CODES <= LQ_CHUNK_BITS ||
+            chunk_fits(nibbles, vectors, lanes, length, chunk))
+            return chunk;
+    }
+}
+
+/* A bit of the codes of `taps` pixels, 4 channels together, a nibble in every `step` bytes. */
+static void pack_nibbles(const uint8_t *codes, int taps, int channels, int bit, size_t step,
+                         uint8_t *ret_nibbles)
+{
+    for (int tap = 0; tap < taps; tap++, codes += channels)
+        for (int c = 0; c < channels; c += LQ_NIBBLE_CODES, ret_nibbles += step) {
+            unsigned nibble = 0;
+
+            for (int r = 0; r < LQ_NIBBLE_CODES && c + r < channels; r++)
+                nibble |= (unsigned)(codes[c + r] >> bit & 1) << r;
+            *ret_nibbles = (uint8_t)nibble;
+        }
+}
+
+int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                       int taps, int channels, uint8_t *ret_nibbles, int *ret_chunk)
+{
+    int bits = spec->attributes->bits, rows = paneling->columns, lanes = paneling->lanes;
+    int bytes = (int)lq_nibble_bytes(channels), length = taps * bytes;
+    int vectors = lq_panels(rows, lanes) * bits;
+    uint8_t *codes = unpack_codes(spec, rows, taps * channels);
+
+    if (!codes)
+        return LQ_ERR_MEMORY;
+    for (int i = 0; i < rows * bits; i++) {
+        int row = i / bits, bit = i % bits, vector = row / lanes * bits + bit;
+        size_t at = lq_nibble_at(vectors, vector, lanes, length, 0);
+        size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) - at;
+
+        pack_nibbles(codes + (size_t)row * (size_t)taps * (size_t)channels, taps, channels, bit,
+                     step, ret_nibbles + at + row % lanes);
+    }
+    free(codes);
+    *ret_chunk = longest_chunk(ret_nibbles, vectors, lanes, length);
     return LQ_OK;
 }
 

@@ -33,6 +33,11 @@ int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling 
 int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
                       int channels, uint32_t *ret_planes, struct lq_error *error) LQ_MUST_CHECK;
 
+/* Of quantized weights of one group: nibbles as struct lq_nibbles has them, taps times the bytes of
+ * `channels` along k, and the chunk that they allow. Errors: LQ_ERR_MEMORY. */
+int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                       int taps, int channels, uint8_t *ret_nibbles, int *ret_chunk) LQ_MUST_CHECK;
+
 /* Their basis, [panels][bits][lanes]. */
 void lq_weights_basis(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                       int32_t *ret_basis);

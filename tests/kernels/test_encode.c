@@ -12,7 +12,7 @@
 #include "support/guard.h"
 #include "support/suite.h"
 
-enum { MAX_CHANNELS = 70, MAX_PIXELS = 3, BOUND = 1000000, STRIDE = 80 };
+enum { MAX_CHANNELS = 75, MAX_PIXELS = 3, BOUND = 1000000, STRIDE = 80 };
 
 static struct lq_encode encode;
 static int32_t sum_thresholds[(LQ_MAX_ENTRIES - 1) * STRIDE], signs[STRIDE];
@@ -48,8 +48,8 @@ static void make_encode(int bits, enum lq_code_form form, int channels)
     for (int i = 0; i < count; i++)
         encode.thresholds[i] = (float)(i - count / 2) / 4;
     for (int i = 0; i <= count; i++)
-        encode.entries[i] = form == LQ_CODE_PLANES  ? rand() & count
-                            : form == LQ_CODE_BYTES ? rand() % 256
+        encode.entries[i] = form == LQ_CODE_PLANES || form == LQ_CODE_NIBBLES ? rand() & count
+                            : form == LQ_CODE_BYTES                           ? rand() % 256
                                                     : rand() % 65536 - 32768;
 }
 
@@ -57,7 +57,7 @@ static void make_encode(int bits, enum lq_code_form form, int channels)
 static void expect_same(const struct guarded *a, const struct guarded *b, size_t bytes,
                         const char *what, int tier)
 {
-    static const char *const forms[] = {"planes", "levels", "bytes"};
+    static const char *const forms[] = {"planes", "levels", "bytes", "nibbles"};
 
     ck_assert_msg(memcmp(a->bytes, b->bytes, bytes) == 0, "%s %s: %d bits, %d channels, %s", what,
                   lq_cpu_tier_name((enum lq_cpu_tier)tier), encode.bits, encode.channels,
@@ -99,7 +99,9 @@ static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
 START_TEST(tiers_encode_alike)
 {
     for (int trial = 0; trial < 60; trial++) {
-        make_encode(_i, (enum lq_code_form)(trial % 3), rand() % MAX_CHANNELS + 1);
+        int forms = _i <= LQ_NIBBLE_BITS ? LQ_CODE_NIBBLES + 1 : LQ_CODE_NIBBLES;
+
+        make_encode(_i, (enum lq_code_form)(trial % forms), rand() % MAX_CHANNELS + 1);
         for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
             struct lq_kernels kernels;
 
@@ -180,6 +182,23 @@ START_TEST(tiers_scale_alike)
 }
 END_TEST
 
+/* Which bits of which byte a code goes to. */
+START_TEST(nibbles)
+{
+    const float values[5] = {1, 2, 3, -1, 2};
+    uint8_t bytes[2];
+
+    make_encode(2, LQ_CODE_NIBBLES, 5);
+    for (int i = 0; i < 4; i++) {
+        encode.thresholds[i] = (float)i + .5f;
+        encode.entries[i] = 3 - i;
+    }
+    lq_encode_floats_c(&encode, values, 1, bytes);
+    ck_assert_uint_eq(bytes[0], 0x9a); /* codes 2, 1, 0, 3 */
+    ck_assert_uint_eq(bytes[1], 0x01); /* code 1 */
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("encode");
@@ -187,6 +206,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, tiers_encode_alike, 1, 9);
     tcase_add_loop_test(tests, the_definition, 1, 9);
+    tcase_add_test(tests, nibbles);
     tcase_add_test(tests, tiers_scale_alike);
     return suite_main("encode", tests);
 }

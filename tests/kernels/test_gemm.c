@@ -142,6 +142,81 @@ static void run_planes(struct problem *p, const struct lq_kernels *kernels, cons
     unguard(&sums);
 }
 
+/* How full the fullest plane of a column is in a piece of a row. */
+static int most_set_bits(const struct problem *p, size_t bytes, int chunk)
+{
+    int most = 0;
+
+    for (int col = 0; col < p->n; col++)
+        for (int bit = 0; bit < p->w_bits; bit++)
+            for (size_t from = 0; from < bytes; from += (size_t)chunk) {
+                size_t to = from + (size_t)chunk < bytes ? from + (size_t)chunk : bytes;
+                int set = 0;
+
+                for (size_t k = 4 * from; k < 4 * to; k++)
+                    set += p->w[col][k] >> bit & 1;
+                most = set > most ? set : most;
+            }
+    return most;
+}
+
+/* Codes of up to 2 bits, any number of bytes. */
+static void run_nibbles(struct problem *p, const struct lq_kernels *kernels, const char *tier)
+{
+    int lanes = kernels->nibbles_lanes, stride = p->n + rand() % 3;
+    int bytes = p->words * 8 - rand() % 8, vectors = lq_panels(p->n, lanes) * p->w_bits;
+    size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes;
+    size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
+    struct lq_rows rows;
+    int32_t a_basis[2] = {p->a_basis[0], p->a_bits == 2 ? p->a_basis[1] : 77};
+
+    if (p->a_bits > 2 || p->w_bits > 2)
+        return;
+    struct guarded a = guard(some_rows(p->m, bytes, 1, 1, &rows)), sums = guard(room);
+    struct guarded w = guard(columns * (size_t)(p->w_bits * bytes));
+    struct guarded basis = guard(columns * (size_t)p->w_bits * 4);
+    struct lq_nibbles nibbles = {
+        .n = p->n,
+        .rows = rows,
+        .w_bits = p->w_bits,
+        .chunk = LQ_MAX_CHUNK - 3 * (rand() % 12),
+        .a = a.bytes,
+        .w = w.bytes,
+        .a_basis = a_basis,
+        .w_basis = (const int32_t *)(const void *)basis.bytes,
+        .sums = (int32_t *)(void *)sums.bytes,
+        .stride = (size_t)stride,
+    };
+
+    memset(sums.bytes, 0x5a, room);
+    memset(p->expected, 0, sizeof(p->expected));
+    while (most_set_bits(p, (size_t)bytes, nibbles.chunk) > LQ_CHUNK_BITS)
+        nibbles.chunk -= 3;
+    for (int k = 0; k < 4 * bytes; k++) {
+        for (int row = 0; row < p->m; row++)
+            for (int j = 0; j < p->a_bits; j++)
+                a.bytes[element(&rows, (size_t)row, (size_t)k / 4, 1)] |=
+                    (uint8_t)((p->a[row][k] >> j & 1) << (4 * j + k % 4));
+        for (int col = 0; col < p->n; col++)
+            for (int i = 0; i < p->w_bits; i++)
+                w.bytes[lq_nibble_at(vectors, col / lanes * p->w_bits + i, lanes, bytes, k / 4) +
+                        (size_t)(col % lanes)] |= (uint8_t)((p->w[col][k] >> i & 1) << k % 4);
+        for (int row = 0; row < p->m; row++)
+            for (int col = 0; col < p->n; col++)
+                p->expected[row][col] += a_level(p, row, k) * w_level(p, col, k);
+    }
+    for (int col = 0; col < p->n; col++)
+        for (int i = 0; i < p->w_bits; i++)
+            ((int32_t *)(void *)basis.bytes)[(col / lanes * p->w_bits + i) * lanes + col % lanes] =
+                p->w_basis[col][i];
+    kernels->gemm_nibbles(&nibbles);
+    expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
+    unguard(&a);
+    unguard(&w);
+    unguard(&basis);
+    unguard(&sums);
+}
+
 /* The first k levels of the problem, k odd or even. */
 static void run_levels(struct problem *p, const struct lq_kernels *kernels, const char *tier)
 {
@@ -215,13 +290,13 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
 START_TEST(tiers_agree)
 {
     static void (*const runs[])(struct problem *, const struct lq_kernels *,
-                                const char *) = {run_planes, run_levels, run_bytes};
+                                const char *) = {run_planes, run_nibbles, run_levels, run_bytes};
     static struct problem problem;
 
     for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
         for (int fill = 0; fill < 5; fill++) {
             make_problem(&problem, _i, w_bits, fill > 2 ? 0 : fill);
-            for (int i = 0; i < 3 * LQ_CPU_TIER_COUNT; i++) {
+            for (int i = 0; i < 4 * LQ_CPU_TIER_COUNT; i++) {
                 int tier = i % LQ_CPU_TIER_COUNT;
                 struct lq_kernels kernels;
 

@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { LANES = 8, FEW_BITS = 4 };
@@ -94,12 +95,87 @@ static inline void store(const struct lq_encode *e, int channel, int left, __m25
     }
 }
 
+/* What bits 0 and 1 of the code become in an index byte, by count. */
+static __m256i nibble_map(const struct lq_encode *e)
+{
+    int32_t map[LANES] = {0};
+
+    for (int count = 0; count < 1 << e->bits; count++)
+        map[count] = (e->entries[count] & 1) | (e->entries[count] >> 1 & 1) << LQ_NIBBLE_CODES;
+    return _mm256_loadu_si256((const void *)map);
+}
+
+/* Counts of 32 channels to 8 bytes. */
+static inline __m128i pack_nibbles(const __m256i counts[4], __m256i map)
+{
+    const __m256i weights = _mm256_set1_epi32(0x08040201);
+    __m256i v0 = _mm256_permutevar8x32_epi32(map, counts[0]);
+    __m256i v1 = _mm256_permutevar8x32_epi32(map, counts[1]);
+    __m256i v2 = _mm256_permutevar8x32_epi32(map, counts[2]);
+    __m256i v3 = _mm256_permutevar8x32_epi32(map, counts[3]);
+    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(v0, v1), _mm256_packs_epi32(v2, v3));
+    /* 4 channels a lane: 0, 8, 16, 24 below, 4, 12, 20, 28 above */
+    __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, weights), _mm256_set1_epi16(1));
+    const __m256i order =
+        _mm256_setr_epi8(0, -1, 4, -1, 8, -1, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, -1, 4,
+                         -1, 8, -1, 12, -1, -1, -1, -1, -1, -1, -1, -1);
+
+    fours = _mm256_shuffle_epi8(fours, order);
+    return _mm_or_si128(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+}
+
+enum { NIBBLE_CHANNELS = 4 * LANES, NIBBLE_BYTES = NIBBLE_CHANNELS / LQ_NIBBLE_CODES };
+
+/* The last entry of the map is the one that no count picks: nothing. */
+static inline __m256i hide(__m256i counts, int left)
+{
+    return _mm256_blendv_epi8(_mm256_set1_epi32(LANES - 1), counts, lane_mask(left));
+}
+
+static void encode_nibbles(const struct lq_encode *e, const void *values, bool floats, int pixels,
+                           uint8_t *to)
+{
+    const __m256i map = nibble_map(e);
+    const int32_t *sums = values;
+    const float *reals = values;
+
+    for (int pixel = 0; pixel < pixels; pixel++, sums += e->channels, reals += e->channels)
+        for (int c = 0; c < e->channels; c += NIBBLE_CHANNELS, to += NIBBLE_BYTES) {
+            __m256i counts[4];
+
+            for (int i = 0; i < 4; i++) {
+                int at = c + i * LANES, left = e->channels - at;
+                __m256i mask = lane_mask(left);
+
+                counts[i] = _mm256_set1_epi32(LANES - 1);
+                if (left <= 0)
+                    continue;
+                counts[i] = floats ? count_floats(e, _mm256_maskload_ps(reals + at, mask))
+                                   : count_sums(e, at, _mm256_maskload_epi32(sums + at, mask));
+                if (left < LANES)
+                    counts[i] = hide(counts[i], left);
+            }
+            __m128i bytes = pack_nibbles(counts, map);
+            if (c + NIBBLE_CHANNELS <= e->channels) {
+                _mm_storel_epi64((void *)to, bytes);
+                continue;
+            }
+            size_t left = lq_nibble_bytes(e->channels - c);
+            memcpy(to, &bytes, left);
+            to += left - NIBBLE_BYTES;
+        }
+}
+
 void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pixels,
                          void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
+    if (e->form == LQ_CODE_NIBBLES) {
+        encode_nibbles(e, sums, false, pixels, to);
+        return;
+    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             int left = e->channels - c;
@@ -115,6 +191,10 @@ void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int p
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
+    if (e->form == LQ_CODE_NIBBLES) {
+        encode_nibbles(e, values, true, pixels, to);
+        return;
+    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             int left = e->channels - c;

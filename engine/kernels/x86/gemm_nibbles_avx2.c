@@ -1,0 +1,445 @@
+/* gemm_nibbles_avx2.c - products of codes in nibbles by table lookup: 32 columns a vector.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A byte of a row picks one of 256 tables of 16 bytes; VPSHUFB looks up 32 weight nibbles in it:
+ * entry w is pop(w & plane 0) + 16 pop(w & plane 1). Three lookups are added to x, whose nibbles
+ * then hold at most 12. Of the counts a, b of a word's low byte (planes 0 and 1) and c, d of its
+ * high byte,
+ *     t, the sum of x by bytes, keeps  a + 16 b       and  c + 16 d  (modulo 256),
+ *     h, that of x >> 4,        keeps  b + 16 c       and  d,
+ * from which all four follow, d first, as long as none exceeds 255: after a chunk of the row they
+ * are drawn out and added up in 16 bits. x >> 4 is a VPMULHUW, which does not compete with VPSHUFB
+ * for pipes, and needs no mask.
+ *
+ * A chunk's weights (12 KB) stay in the first cache while a block of pixels passes; four vectors
+ * are four panels of one pixel, two of two or one of four. The empty asm statements keep gcc from
+ * spilling the accumulators.
+ */
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+enum {
+    LANES = 32,
+    GROUP = 3,
+    SLOTS = LQ_NIBBLE_TILE, /* vectors at once */
+    COUNTS = 4,             /* a, b, c, d */
+    BLOCK = 28,             /* pixels */
+    MOST_ROWS = 256,        /* whose counts of activations are kept */
+    MOST_UNITS = 256,
+    MOST_BITS = 2
+};
+
+/* Entry w of table `codes`. */
+#define POP(x)          (((x)&1) + ((x) >> 1 & 1) + ((x) >> 2 & 1) + ((x) >> 3 & 1))
+#define ENTRY(codes, w) (POP((codes) & (w)) + 16 * POP((codes) >> 4 & (w)))
+#define FOUR(codes, w)                                                                             \
+    ENTRY(codes, w), ENTRY(codes, (w) + 1), ENTRY(codes, (w) + 2), ENTRY(codes, (w) + 3)
+#define TABLE(codes)                                                                               \
+    {                                                                                              \
+        FOUR(codes, 0), FOUR(codes, 4), FOUR(codes, 8), FOUR(codes, 12)                            \
+    }
+#define TABLES_4(codes) TABLE(codes), TABLE((codes) + 1), TABLE((codes) + 2), TABLE((codes) + 3)
+#define TABLES_16(codes)                                                                           \
+    TABLES_4(codes), TABLES_4((codes) + 4), TABLES_4((codes) + 8), TABLES_4((codes) + 12)
+#define TABLES_64(codes)                                                                           \
+    TABLES_16(codes), TABLES_16((codes) + 16), TABLES_16((codes) + 32), TABLES_16((codes) + 48)
+static const _Alignas(64) uint8_t tables[256][16] = {TABLES_64(0), TABLES_64(64), TABLES_64(128),
+                                                     TABLES_64(192)};
+
+/* A piece of a chunk that lies together: groups of three, and single nibbles behind them. */
+struct segment {
+    size_t offset; /* from the start of a row */
+    int groups, singles;
+};
+
+struct chunk {
+    int segments;
+    struct segment segment[LQ_MAX_CHUNK];
+};
+
+static void cut_chunk(const struct lq_rows *rows, int from, int to, struct chunk *ret)
+{
+    ret->segments = 0;
+    while (from < to) {
+        int at = from % rows->run, left = rows->run - at;
+        int count = left < to - from ? left : to - from;
+
+        ret->segment[ret->segments++] = (struct segment){
+            (size_t)(from / rows->run) * rows->gap + (size_t)at, count / GROUP, count % GROUP};
+        from += count;
+    }
+}
+
+static inline __attribute__((always_inline)) __m256i table_of(const uint8_t *codes)
+{
+    return _mm256_broadcastsi128_si256(_mm_load_si128((const void *)tables[*codes]));
+}
+
+#define LOOK(table, w)    _mm256_shuffle_epi8(table, _mm256_load_si256((const void *)(w)))
+#define KEEP4(a, b, c, d) __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d))
+
+struct slots {
+    __m256i t0, t1, t2, t3, h0, h1, h2, h3;
+};
+
+/* `count` nibbles, at most three, of each slot. */
+static inline __attribute__((always_inline)) void look(const int vectors, const int count,
+                                                       const uint8_t *const *a, size_t at,
+                                                       const uint8_t *w, struct slots *s)
+{
+    __m256i x0 = _mm256_setzero_si256(), x1 = x0, x2 = x0, x3 = x0;
+    const __m256i shift = _mm256_set1_epi16(1 << 12);
+
+    for (int j = 0; j < count; j++, w += (size_t)vectors * LANES) {
+        __m256i p0 = table_of(a[0] + at + j), p1 = p0, p2 = p0, p3 = p0;
+
+        if (vectors == 2) {
+            p2 = p3 = table_of(a[1] + at + j);
+        } else if (vectors == 1) {
+            p1 = table_of(a[1] + at + j);
+            p2 = table_of(a[2] + at + j);
+            p3 = table_of(a[3] + at + j);
+        }
+        x0 = _mm256_add_epi8(x0, LOOK(p0, w));
+        x1 = _mm256_add_epi8(x1, LOOK(p1, w + (size_t)(1 % vectors) * LANES));
+        x2 = _mm256_add_epi8(x2, LOOK(p2, w + (size_t)(2 % vectors) * LANES));
+        x3 = _mm256_add_epi8(x3, LOOK(p3, w + (size_t)(3 % vectors) * LANES));
+        KEEP4(x0, x1, x2, x3);
+    }
+    s->t0 = _mm256_add_epi8(s->t0, x0);
+    s->t1 = _mm256_add_epi8(s->t1, x1);
+    s->t2 = _mm256_add_epi8(s->t2, x2);
+    s->t3 = _mm256_add_epi8(s->t3, x3);
+    s->h0 = _mm256_add_epi8(s->h0, _mm256_mulhi_epu16(x0, shift));
+    s->h1 = _mm256_add_epi8(s->h1, _mm256_mulhi_epu16(x1, shift));
+    s->h2 = _mm256_add_epi8(s->h2, _mm256_mulhi_epu16(x2, shift));
+    s->h3 = _mm256_add_epi8(s->h3, _mm256_mulhi_epu16(x3, shift));
+    KEEP4(s->t0, s->t1, s->t2, s->t3);
+    KEEP4(s->h0, s->h1, s->h2, s->h3);
+}
+
+/* Draws the four counts out of t and h. */
+static inline __attribute__((always_inline)) void flush(__m256i t, __m256i h, bool first,
+                                                        __m256i *counts)
+{
+    const __m256i low = _mm256_set1_epi16(255);
+    __m256i d = _mm256_srli_epi16(h, 8), high = _mm256_srli_epi16(t, 8);
+    __m256i c = _mm256_and_si256(_mm256_sub_epi16(high, _mm256_slli_epi16(d, 4)), low);
+    __m256i b = _mm256_and_si256(_mm256_sub_epi16(h, _mm256_slli_epi16(c, 4)), low);
+    __m256i a = _mm256_and_si256(_mm256_sub_epi16(t, _mm256_slli_epi16(b, 4)), low);
+
+    if (!first) {
+        a = _mm256_add_epi16(a, counts[0]);
+        b = _mm256_add_epi16(b, counts[1]);
+        c = _mm256_add_epi16(c, counts[2]);
+        d = _mm256_add_epi16(d, counts[3]);
+    }
+    counts[0] = a;
+    counts[1] = b;
+    counts[2] = c;
+    counts[3] = d;
+}
+
+/* A chunk of SLOTS / vectors pixels. */
+static inline __attribute__((always_inline)) void
+pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *const *a,
+                const uint8_t *w, bool first, __m256i *counts)
+{
+    __m256i zero = _mm256_setzero_si256();
+    struct slots s = {zero, zero, zero, zero, zero, zero, zero, zero};
+
+    for (int i = 0; i < chunk->segments; i++) {
+        const struct segment *segment = &chunk->segment[i];
+        size_t at = segment->offset;
+
+        for (int group = 0; group < segment->groups; group++, at += GROUP) {
+            look(vectors, GROUP, a, at, w, &s);
+            w += (size_t)GROUP * (size_t)vectors * LANES;
+        }
+        for (int single = 0; single < segment->singles; single++, at++) {
+            look(vectors, 1, a, at, w, &s);
+            w += (size_t)vectors * LANES;
+        }
+    }
+    flush(s.t0, s.h0, first, counts);
+    flush(s.t1, s.h1, first, counts + COUNTS);
+    flush(s.t2, s.h2, first, counts + (size_t)2 * COUNTS);
+    flush(s.t3, s.h3, first, counts + (size_t)3 * COUNTS);
+}
+
+/* A block of pixels and a tile of weights. */
+struct block {
+    const struct lq_nibbles *p;
+    int vectors, first; /* of the tile */
+    int pixels;
+    const uint8_t *a[BLOCK + SLOTS]; /* rows; the last one again and again behind them */
+    int32_t pops[BLOCK];             /* of each row's planes, 16 bits each */
+    int32_t *sums[BLOCK];            /* of each row, column 0 */
+    __m256i counts[(BLOCK + SLOTS) * SLOTS * COUNTS]; /* [pixels][vectors][COUNTS] */
+};
+
+static inline __attribute__((always_inline)) void block_by_chunk(const size_t vectors,
+                                                                 struct block *b,
+                                                                 const struct chunk *chunk,
+                                                                 const uint8_t *w, bool first)
+{
+    for (size_t i = 0; i < (size_t)b->pixels; i += SLOTS / vectors)
+        pixels_by_chunk((int)vectors, chunk, b->a + i, w, first, b->counts + i * vectors * COUNTS);
+}
+
+static __attribute__((noinline)) void block_by_4(struct block *b, const struct chunk *chunk,
+                                                 const uint8_t *w, bool first)
+{
+    block_by_chunk(4, b, chunk, w, first);
+}
+
+static __attribute__((noinline)) void block_by_2(struct block *b, const struct chunk *chunk,
+                                                 const uint8_t *w, bool first)
+{
+    block_by_chunk(2, b, chunk, w, first);
+}
+
+static __attribute__((noinline)) void block_by_1(struct block *b, const struct chunk *chunk,
+                                                 const uint8_t *w, bool first)
+{
+    block_by_chunk(1, b, chunk, w, first);
+}
+
+/* A lane's 16-bit counts of both planes side by side; r: of the four columns in the lane. */
+static inline __attribute__((always_inline)) __m256i pair(const __m256i *counts, int r)
+{
+    const __m256i *of_byte = r % 2 == 0 ? counts : counts + 2; /* low or high bytes of words */
+    __m256i plane0 = of_byte[0], plane1 = of_byte[1];
+
+    return r < 2 ? _mm256_blend_epi16(plane0, _mm256_slli_epi32(plane1, 16), 0xaa)
+                 : _mm256_blend_epi16(_mm256_srli_epi32(plane0, 16), plane1, 0xaa);
+}
+
+static inline void store(int32_t *sums, int left, __m256i eight)
+{
+    if (left >= 8)
+        _mm256_storeu_si256((void *)sums, eight);
+    else
+        _mm256_maskstore_epi32(
+            sums,
+            _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+            eight);
+}
+
+/* Vector r holds the sums of columns 4 l + r: they are put in order, `left` of them are there. */
+static inline __attribute__((always_inline)) void store_panel(const __m256i *by_r, int left,
+                                                              int32_t *sums)
+{
+    __m256i t0 = _mm256_unpacklo_epi32(by_r[0], by_r[1]);
+    __m256i t1 = _mm256_unpacklo_epi32(by_r[2], by_r[3]);
+    __m256i t2 = _mm256_unpackhi_epi32(by_r[0], by_r[1]);
+    __m256i t3 = _mm256_unpackhi_epi32(by_r[2], by_r[3]);
+    __m256i q0 = _mm256_unpacklo_epi64(t0, t1), q1 = _mm256_unpackhi_epi64(t0, t1);
+    __m256i q2 = _mm256_unpacklo_epi64(t2, t3), q3 = _mm256_unpackhi_epi64(t2, t3);
+
+    store(sums, left, _mm256_permute2x128_si256(q0, q1, 0x20));
+    if (left > 8)
+        store(sums + 8, left - 8, _mm256_permute2x128_si256(q2, q3, 0x20));
+    if (left > 16)
+        store(sums + 16, left - 16, _mm256_permute2x128_si256(q0, q1, 0x31));
+    if (left > 24)
+        store(sums + 24, left - 24, _mm256_permute2x128_si256(q2, q3, 0x31));
+}
+
+/* What a panel's counts are weighed with: products of both bases in pairs of 16 bits, of each
+ * weight plane and (last) of all together, for the counts of activations alone. */
+struct factors {
+    __m256i pairs[MOST_BITS + 1][4];
+};
+
+static void panel_factors(const struct lq_nibbles *p, int panel, struct factors *ret)
+{
+    const int32_t *basis = p->w_basis + (size_t)(panel * p->w_bits) * LANES;
+    int16_t pairs[MOST_BITS + 1][4][LANES / 4][2];
+
+    for (int column = 0; column < LANES; column++) {
+        int r = column % 4, lane = column / 4, all = 0;
+
+        for (int i = 0; i < p->w_bits; i++) {
+            int n = basis[i * LANES + column];
+
+            all += n;
+            pairs[i][r][lane][0] = (int16_t)(n * p->a_basis[0]);
+            pairs[i][r][lane][1] = (int16_t)(n * p->a_basis[1]);
+        }
+        pairs[p->w_bits][r][lane][0] = (int16_t)(all * p->a_basis[0]);
+        pairs[p->w_bits][r][lane][1] = (int16_t)(all * p->a_basis[1]);
+    }
+    memcpy(ret, pairs, sizeof(*ret));
+}
+
+/* Counts to sums of one panel, for all pixels of the block. */
+static inline __attribute__((always_inline)) void weigh(const int bits, const struct block *b,
+                                                        int vector)
+{
+    const struct lq_nibbles *p = b->p;
+    int panel = (b->first + vector) / bits, left = p->n - panel * LANES;
+    struct factors f;
+
+    panel_factors(p, panel, &f);
+    for (int i = 0; i < b->pixels; i++) {
+        const __m256i *counts =
+            b->counts + ((size_t)i * (size_t)b->vectors + (size_t)vector) * COUNTS;
+        __m256i pops = _mm256_set1_epi32(b->pops[i]), sums[4];
+
+        for (int r = 0; r < 4; r++) {
+            __m256i sum = _mm256_madd_epi16(pair(counts, r), f.pairs[0][r]);
+
+            if (bits == 2)
+                sum = _mm256_add_epi32(sum,
+                                       _mm256_madd_epi16(pair(counts + COUNTS, r), f.pairs[1][r]));
+            sums[r] = _mm256_sub_epi32(_mm256_add_epi32(sum, sum),
+                                       _mm256_madd_epi16(pops, f.pairs[bits][r]));
+        }
+        store_panel(sums, left, b->sums[i] + (size_t)panel * LANES);
+    }
+}
+
+static void block_run(struct block *b)
+{
+    const struct lq_nibbles *p = b->p;
+    int length = p->rows.runs * p->rows.run, size = p->chunk;
+    int total = lq_panels(p->n, LANES) * p->w_bits;
+
+    for (int from = 0; from < length; from += size) {
+        const uint8_t *w = p->w + lq_nibble_at(total, b->first, LANES, length, from);
+        struct chunk chunk;
+
+        cut_chunk(&p->rows, from, from + size < length ? from + size : length, &chunk);
+        if (b->vectors == 4)
+            block_by_4(b, &chunk, w, from == 0);
+        else if (b->vectors == 2)
+            block_by_2(b, &chunk, w, from == 0);
+        else
+            block_by_1(b, &chunk, w, from == 0);
+    }
+    for (int vector = 0; vector < b->vectors; vector += p->w_bits)
+        if (p->w_bits == 1)
+            weigh(1, b, vector);
+        else
+            weigh(2, b, vector);
+}
+
+static inline int32_t pops_of_word(uint64_t word)
+{
+    const uint64_t low = 0x0f0f0f0f0f0f0f0f;
+
+    return __builtin_popcountll(word & low) | __builtin_popcountll(word & ~low) << 16;
+}
+
+/* Set bits of plane 0, and of plane 1 in the upper half. */
+static int32_t pops_of(const uint8_t *a, size_t bytes)
+{
+    int32_t pops = 0;
+    uint64_t word;
+    uint32_t half;
+
+    for (; bytes >= sizeof(word); bytes -= sizeof(word), a += sizeof(word)) {
+        memcpy(&word, a, sizeof(word));
+        pops += pops_of_word(word);
+    }
+    if (bytes >= sizeof(half)) {
+        memcpy(&half, a, sizeof(half));
+        pops += pops_of_word(half);
+        a += sizeof(half);
+        bytes -= sizeof(half);
+    }
+    for (; bytes > 0; bytes--)
+        pops += pops_of_word(*a++);
+    return pops;
+}
+
+static size_t common_divisor(size_t a, size_t b)
+{
+    while (b > 0) {
+        size_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* One run of each row of a line: rows that overlap share the counts of their common parts. */
+static void add_line_pops(const struct lq_rows *rows, const uint8_t *a, int first, int count,
+                          int32_t *pops)
+{
+    size_t run = (size_t)rows->run, unit = common_divisor(run, rows->step);
+    size_t per_step = rows->step / unit, per_run = run / unit;
+    size_t units = (size_t)(count - 1) * per_step + per_run;
+    int32_t before[MOST_UNITS + 1] = {0};
+
+    a += (size_t)first * rows->step;
+    if (rows->step >= run || units > MOST_UNITS) {
+        for (int i = 0; i < count; i++)
+            pops[i] += pops_of(a + (size_t)i * rows->step, run);
+        return;
+    }
+    for (size_t i = 0; i < units; i++)
+        before[i + 1] = before[i] + pops_of(a + i * unit, unit);
+    for (size_t i = 0; i < (size_t)count; i++)
+        pops[i] += before[i * per_step + per_run] - before[i * per_step];
+}
+
+/* Rows first .. first + count - 1. */
+static void row_pops(const struct lq_nibbles *p, int first, int count, int32_t *pops)
+{
+    const struct lq_rows *rows = &p->rows;
+
+    memset(pops, 0, (size_t)count * sizeof(*pops));
+    while (count > 0) {
+        int line = first / rows->width, at = first % rows->width;
+        int some = rows->width - at < count ? rows->width - at : count;
+
+        for (int run = 0; run < rows->runs; run++)
+            add_line_pops(rows, p->a + (size_t)line * rows->line + (size_t)run * rows->gap, at,
+                          some, pops);
+        first += some;
+        count -= some;
+        pops += some;
+    }
+}
+
+static void load_block(struct block *b, int row, int count, const int32_t *pops)
+{
+    const struct lq_nibbles *p = b->p;
+
+    b->pixels = count;
+    for (int i = 0; i < count; i++) {
+        b->a[i] = p->a + lq_row_offset(&p->rows, row + i);
+        b->sums[i] = p->sums + (size_t)(row + i) * p->stride;
+        b->pops[i] = pops[i];
+    }
+    for (int i = count; i < count + SLOTS - 1; i++)
+        b->a[i] = b->a[count - 1];
+}
+
+void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
+{
+    int rows = p->rows.lines * p->rows.width, total = lq_panels(p->n, LANES) * p->w_bits;
+    int32_t pops[MOST_ROWS];
+    struct block b = {.p = p};
+
+    for (int from = 0; from < rows; from += MOST_ROWS) {
+        int count = rows - from < MOST_ROWS ? rows - from : MOST_ROWS;
+        int blocks = (count + BLOCK - 1) / BLOCK, size = (count + blocks - 1) / blocks;
+
+        size = (size + SLOTS - 1) / SLOTS * SLOTS;
+        row_pops(p, from, count, pops);
+        for (b.first = 0; b.first < total; b.first += b.vectors) {
+            b.vectors = lq_nibble_tile(total, b.first);
+            for (int row = 0; row < count; row += size) {
+                load_block(&b, from + row, count - row < size ? count - row : size, pops + row);
+                block_run(&b);
+            }
+        }
+    }
+}
