@@ -3,11 +3,14 @@
 # Everything that building needs, and what testing needs besides, as Debian 12 names it.
 BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libxxhash-dev libprotobuf-c-dev \
             protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libinih-dev
-PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy libcurl4-gnutls-dev curl
+PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl
+DEB_PACKAGES := dpkg-dev debhelper fakeroot lintian debootstrap curl
 DEPS     ?= PACKAGES
+VERSION  := $(shell sed -n 's/^.define LQ_VERSION "\(.*\)"/\1/p' engine/lq.h)
 
 PREFIX   ?= /usr/local
 SYSCONFDIR ?= /etc
+STATEDIR ?= /var/lib/lqnet
 LISTEN   ?= 127.0.0.1:8080
 FLAVOUR  ?= release
 BUILD    := build/$(FLAVOUR)
@@ -34,15 +37,16 @@ ARCH     := $(firstword $(subst -, ,$(MULTI)))
 ENGINE   := $(wildcard engine/*.c engine/*/*.c $(if $(filter x86_64,$(ARCH)),engine/kernels/x86/*.c))
 SERVER   := $(wildcard server/*.c server/routes/*.c)
 CLI      := $(wildcard server/cli/*.c)
+MANUAL   := server/manual/manual.c
 SUPPORT  := $(wildcard tests/support/*.c)
 TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c \
               $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
 BENCHES  := $(wildcard tests/bench/bench_*.c)
 HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h)
-SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(SUPPORT) $(TESTS) $(BENCHES)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
-TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI))
+TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
 PROGRAMS := $(BUILD)/lqnet $(BUILD)/lqnetd
 SUITES   := $(patsubst %.c,$(BUILD)/%,$(TESTS))
 GENERATED := $(if $(wildcard engine/format/onnx.c),build/gen/onnx.pb-c.c)
@@ -64,6 +68,16 @@ $(BUILD)/lqnet: $(call objects,$(CLI)) $(BUILD)/liblq.a
 $(BUILD)/lqnetd: $(call objects,$(SERVER)) $(BUILD)/liblq.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
+
+# Manual pages and completion, from the tables of both programs.
+$(BUILD)/manual/manual: $(call objects,$(MANUAL) $(filter-out server/cli/main.c,$(CLI))) $(BUILD)/libserver.a $(BUILD)/liblq.a
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
+
+$(BUILD)/manual/lqnet.1: $(BUILD)/manual/manual
+	$(call say,GEN)
+	$(Q)$< $(@D)
 
 # Suites may look inside both libraries and into the daemon.
 $(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
@@ -146,9 +160,29 @@ deps: ## install the missing Debian packages (DEPS=BUILD_PACKAGES: not those for
 	    echo "missing packages:$$missing; install them as root" >&2; exit 1; fi; \
 	  $$sudo apt-get update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y --no-install-recommends $$missing; fi
 
-install: all ## into $(DESTDIR)$(PREFIX), the configuration into $(DESTDIR)$(SYSCONFDIR)
+install: all $(BUILD)/manual/lqnet.1 ## into $(DESTDIR)$(PREFIX), the configuration into $(DESTDIR)$(SYSCONFDIR)
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/lqnet $(BUILD)/lqnetd
-	install -D -m 644 -t $(DESTDIR)$(SYSCONFDIR)/lqnet etc/lqnetd.conf
+	install -d $(DESTDIR)$(SYSCONFDIR)/lqnet
+	sed 's,^models = .*,models = $(STATEDIR)/models,' etc/lqnetd.conf >$(DESTDIR)$(SYSCONFDIR)/lqnet/lqnetd.conf
+	chmod 644 $(DESTDIR)$(SYSCONFDIR)/lqnet/lqnetd.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(BUILD)/manual/lqnet.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(BUILD)/manual/lqnetd.conf.5
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(BUILD)/manual/lqnetd.8
+	install -D -m 644 $(BUILD)/manual/lqnet.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lqnet
+	install -D -m 644 $(BUILD)/manual/lqnetd.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lqnetd
+
+dist: ## a tarball of what is committed: build/lqnet-VERSION.tar.gz
+	@mkdir -p build
+	git archive --prefix=lqnet-$(VERSION)/ -o build/lqnet-$(VERSION).tar.gz HEAD
+
+deb: dist ## a Debian package, checked by lintian: build/lqnet_VERSION_ARCH.deb
+	@$(MAKE) --no-print-directory deps DEPS=BUILD_PACKAGES
+	@$(MAKE) --no-print-directory deps DEPS=DEB_PACKAGES
+	sh etc/deb.sh build/lqnet-$(VERSION).tar.gz "$(BUILD_PACKAGES)"
+	lintian --fail-on error,warning build/lqnet_$(VERSION)_*.deb
+
+deb-test: ## install, serve, upgrade and purge it in a bare root (MODEL=FILE.lq PICTURE=FILE.jpg; as root)
+	@sh tests/deb.sh build/lqnet_$(VERSION)_$$(dpkg --print-architecture).deb $(MODEL) $(PICTURE)
 
 clean: ## remove build/
 	rm -rf build
@@ -156,5 +190,5 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all run bench install suites test asan tsan layers lint format deps clean help
+.PHONY: all dist deb deb-test run bench install suites test asan tsan layers lint format deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))
