@@ -89,7 +89,7 @@ int app_start(struct app *app, struct lq_error *error)
     if (status == LQ_OK)
         status = lq_engine_create(config_cpu_mask(&app->config), &app->engine, error);
     if (status == LQ_OK)
-        status = registry_open(app->engine, &app->config, &app->registry, error);
+        status = registry_open(app->engine, &app->config, app->metrics, &app->registry, error);
     if (status == LQ_OK)
         status = batcher_start(&app->config, &app->batcher, error);
     if (status == LQ_OK)

@@ -39,6 +39,7 @@ static void count(struct batcher *batcher, struct batcher_job *job, int64_t sign
     struct batcher_queue *queue = &job->generation->queue;
 
     queue->jobs += sign;
+    metrics_model_gauge_add(stats_metrics(job->generation->stats), METRICS_QUEUED, sign);
     queue->images += sign * weight(job);
     batcher->gauge.jobs += sign;
     batcher->gauge.images += sign * weight(job);

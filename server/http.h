@@ -59,6 +59,8 @@ bool http_client_left(const struct http_request *request);
 void http_set_route(struct http_request *request, int route);
 int http_route(const struct http_request *request);
 void http_set_model(struct http_request *request, const char *model);
+/* It has been turned away. */
+void http_count_rejection(struct http_request *request, enum metrics_rejection reason);
 void http_add_stage(struct http_request *request, enum metrics_stage stage, int64_t ns);
 
 /* A header of the reply to come. */

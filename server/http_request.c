@@ -64,6 +64,11 @@ void http_add_stage(struct http_request *request, enum metrics_stage stage, int6
     request->stage_ns[stage] += ns;
 }
 
+void http_count_rejection(struct http_request *request, enum metrics_rejection reason)
+{
+    metrics_rejected(request->server->service.metrics, reason);
+}
+
 void http_set_model(struct http_request *request, const char *model)
 {
     snprintf(request->model, sizeof(request->model), "%s", model);

@@ -29,7 +29,10 @@
     X(IN_FLIGHT, "lqnet_http_requests_in_flight", "Requests begun and not yet ended.")             \
     X(OPEN, "lqnet_http_connections", "Connections open.")                                         \
     X(READY, "lqnet_ready", "1 while /v2/health/ready answers 200.")                               \
-    X(WORKERS, "lqnet_workers", "Threads that compute.")
+    X(WORKERS, "lqnet_workers", "Threads that compute.")                                           \
+    X(BUSY, "lqnet_workers_busy", "Those of them that are computing.")                             \
+    X(WAITING, "lqnet_queue_requests", "Requests waiting for a worker, over all models.")          \
+    X(WAITING_IMAGES, "lqnet_queue_images", "Images of these requests that wait.")
 
 /* X(NAME, reason): requests turned away before they were computed. */
 #define METRICS_REJECTION_LIST(X)                                                                  \

@@ -201,7 +201,7 @@ static int start_thread(struct registry *registry, struct lq_error *error)
 }
 
 int registry_open(const struct lq_engine *engine, const struct config *config,
-                  struct registry **ret_registry, struct lq_error *error)
+                  struct metrics *metrics, struct registry **ret_registry, struct lq_error *error)
 {
     struct registry *registry = calloc(1, sizeof(*registry));
     pthread_condattr_t monotonic;
@@ -211,6 +211,7 @@ int registry_open(const struct lq_engine *engine, const struct config *config,
         return error_set(error, LQ_ERR_MEMORY, "out of memory");
     registry->engine = engine;
     registry->config = config;
+    registry->metrics = metrics;
     registry->last = &registry->first;
     pthread_mutex_init(&registry->lock, NULL);
     pthread_condattr_init(&monotonic);

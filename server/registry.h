@@ -37,11 +37,13 @@ struct registry_item {
 
 struct registry;
 
-/* Loads what `models` and `version_policy` say, and starts the loading thread. A file that cannot
- * be loaded is an UNAVAILABLE item. Errors: LQ_ERR_IO (the folder cannot be read), LQ_ERR_MEMORY.
+/* The metrics outlive the registry. Loads what `models` and `version_policy` say, and starts the
+ * loading thread. A file that cannot be loaded is an UNAVAILABLE item. Errors: LQ_ERR_IO (the
+ * folder cannot be read), LQ_ERR_MEMORY.
  */
 int registry_open(const struct lq_engine *engine, const struct config *config,
-                  struct registry **ret_registry, struct lq_error *error) LQ_MUST_CHECK;
+                  struct metrics *metrics, struct registry **ret_registry,
+                  struct lq_error *error) LQ_MUST_CHECK;
 /* Ends the loading thread; what it has not begun ends as LQ_ERR_CANCELLED. */
 void registry_stop(struct registry *registry);
 /* Every generation must have been let go. */

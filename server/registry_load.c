@@ -64,14 +64,16 @@ static struct registry_version *provide_version(struct registry *registry,
     if (*at && (*at)->number == number)
         return *at;
     version = calloc(1, sizeof(*version));
-    if (version)
-        version->stats = stats_create((int)registry->config->max_batch);
-    if (!version || !version->stats) {
+    if (!version)
+        return NULL;
+    version->number = number;
+    snprintf(version->text, sizeof(version->text), "%lld", (long long)number);
+    version->metrics = metrics_model(registry->metrics, model->name, version->text);
+    version->stats = stats_create((int)registry->config->max_batch, version->metrics);
+    if (!version->stats) {
         free(version);
         return NULL;
     }
-    version->number = number;
-    snprintf(version->text, sizeof(version->text), "%lld", (long long)number);
     pthread_mutex_lock(&registry->lock);
     version->next = *at;
     *at = version;
@@ -157,6 +159,9 @@ static void publish(struct registry *registry, struct registry_version *version,
     version->state = state;
     snprintf(version->reason, sizeof(version->reason), "%s", reason);
     pthread_mutex_unlock(&registry->lock);
+    metrics_model_gauge_set(version->metrics, METRICS_GENERATION,
+                            generation ? (int64_t)generation->number : 0);
+    metrics_model_gauge_set(version->metrics, METRICS_MODEL_READY, generation != NULL);
     drain(registry, old, version);
 }
 
@@ -183,6 +188,7 @@ static int load_version(struct registry *registry, struct registry_model *model,
     if (status != LQ_OK) {
         set_state(registry, version, version->generation ? REGISTRY_READY : REGISTRY_UNAVAILABLE,
                   failure.text);
+        metrics_model_count(version->metrics, METRICS_LOAD_FAILURES, 1);
         log_version(LOG_ERROR, "model_failed", model, version);
         return error_set(error, status, "model '%s', version %s: %s", model->name, version->text,
                          failure.text);
@@ -192,6 +198,7 @@ static int load_version(struct registry *registry, struct registry_model *model,
     generation->live = &registry->live;
     atomic_fetch_add(&registry->live, 1);
     publish(registry, version, generation, REGISTRY_READY, "");
+    metrics_model_count(version->metrics, METRICS_LOADS, 1);
     log_version(LOG_INFO, "model_loaded", model, version);
     return LQ_OK;
 }

@@ -20,6 +20,7 @@ struct registry_version {
     char reason[512];
     struct generation *generation; /* that answers; held */
     struct stats *stats;
+    struct metrics_model *metrics;
     struct repository_stamp stamp; /* of the file that was tried last */
     bool tried;
 };
@@ -49,6 +50,7 @@ struct registry_draining {
 struct registry {
     const struct lq_engine *engine;
     const struct config *config;
+    struct metrics *metrics;
     struct repository *repository; /* the loading thread's */
     pthread_mutex_t lock;          /* of models, and of requests */
     pthread_cond_t asked;

@@ -57,6 +57,10 @@ void reply_failure(struct http_request *request, const struct lq_error *error)
 void reply_end(struct http_request *request, enum batcher_end end, const struct lq_error *error)
 {
     if (end == BATCHER_LATE)
+        http_count_rejection(request, METRICS_REJECTED_DEADLINE);
+    if (end == BATCHER_LEFT)
+        http_count_rejection(request, METRICS_REJECTED_CLIENT_GONE);
+    if (end == BATCHER_LATE)
         reply_error(request, 504, "the deadline has passed");
     else if (end == BATCHER_LEFT)
         reply_error(request, 499, "the client has left");

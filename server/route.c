@@ -88,6 +88,8 @@ static bool find_model(struct app *app, struct http_request *request, const stru
                          &match->generation, &error);
     if (status == LQ_OK || (status == LQ_ERR_UNSUPPORTED && route->unloaded))
         return true;
+    if (status != LQ_ERR_NOT_FOUND)
+        http_count_rejection(request, METRICS_REJECTED_NOT_READY);
     reply_error(request, status == LQ_ERR_NOT_FOUND ? 404 : 503, "%s", error.text);
     return false;
 }
@@ -102,6 +104,7 @@ bool route_submit(struct app *app, struct http_request *request, struct generati
         reply_end(request, BATCHER_LATE, NULL);
         return false;
     default:
+        http_count_rejection(request, METRICS_REJECTED_QUEUE_FULL);
         reply_busy(request, app->config.retry_after_s, "the queue is full");
         return false;
     }

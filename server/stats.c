@@ -13,9 +13,10 @@ struct stats {
     struct stats_values values;    /* `batches` is made when they are read */
     struct stats_batch *by_images; /* [max_batch] */
     int max_batch;
+    struct metrics_model *metrics;
 };
 
-struct stats *stats_create(int max_batch)
+struct stats *stats_create(int max_batch, struct metrics_model *metrics)
 {
     struct stats *stats = calloc(1, sizeof(*stats));
 
@@ -23,6 +24,7 @@ struct stats *stats_create(int max_batch)
         return NULL;
     pthread_mutex_init(&stats->lock, NULL);
     stats->max_batch = max_batch;
+    stats->metrics = metrics;
     stats->by_images = calloc((size_t)max_batch, sizeof(*stats->by_images));
     if (stats->by_images)
         return stats;
@@ -37,6 +39,11 @@ void stats_destroy(struct stats *stats)
     pthread_mutex_destroy(&stats->lock);
     free(stats->by_images);
     free(stats);
+}
+
+struct metrics_model *stats_metrics(const struct stats *stats)
+{
+    return stats->metrics;
 }
 
 static void add(struct stats_sum *sum, int64_t ns)
@@ -57,6 +64,20 @@ void stats_add_batch(struct stats *stats, int images, int64_t input_ns, int64_t 
     add(&batch->infer, infer_ns);
     add(&batch->output, output_ns);
     pthread_mutex_unlock(&stats->lock);
+    metrics_batch(stats->metrics, images);
+    metrics_stage(stats->metrics, METRICS_COMPUTE, infer_ns);
+}
+
+static void count_request(struct metrics_model *metrics, const int64_t ns[STATS_STAGE_COUNT])
+{
+    if (!ns[STATS_success]) {
+        metrics_model_count(metrics, METRICS_FAILURES, 1);
+        return;
+    }
+    metrics_model_count(metrics, METRICS_SUCCESSES, 1);
+    metrics_stage(metrics, METRICS_QUEUE, ns[STATS_queue]);
+    metrics_stage(metrics, METRICS_DECODE, ns[STATS_compute_input]);
+    metrics_stage(metrics, METRICS_ENCODE, ns[STATS_compute_output]);
 }
 
 void stats_add_request(struct stats *stats, int images, const int64_t ns[STATS_STAGE_COUNT])
@@ -76,6 +97,7 @@ void stats_add_request(struct stats *stats, int images, const int64_t ns[STATS_S
         add(&values->stages[STATS_fail], ns[STATS_fail]);
     }
     pthread_mutex_unlock(&stats->lock);
+    count_request(stats->metrics, ns);
 }
 
 bool stats_read(struct stats *stats, struct stats_values *ret_values)

@@ -8,7 +8,7 @@
 #ifndef SERVER_STATS_H
 #define SERVER_STATS_H
 
-#include "lq.h"
+#include "metrics.h"
 
 /* X(name, doc): what the time of a request goes into, as the statistics extension names it. */
 #define STATS_STAGE_LIST(X)                                                                        \
@@ -47,8 +47,9 @@ struct stats_values {
 
 struct stats;
 
-/* max_batch: the largest batch that will be counted. NULL: out of memory. */
-struct stats *stats_create(int max_batch);
+/* max_batch: the largest batch that will be counted. What is added is counted in `metrics` as well,
+ * which must outlive this. NULL: out of memory. */
+struct stats *stats_create(int max_batch, struct metrics_model *metrics);
 void stats_destroy(struct stats *stats);
 
 /* One batch of `images` (1..max_batch) was computed. */
@@ -57,6 +58,9 @@ void stats_add_batch(struct stats *stats, int images, int64_t input_ns, int64_t 
 /* One request has ended; ns by stage, of which success and fail hold the whole time: the one that
  * is not 0 counts. */
 void stats_add_request(struct stats *stats, int images, const int64_t ns[STATS_STAGE_COUNT]);
+
+/* Those given to stats_create. */
+struct metrics_model *stats_metrics(const struct stats *stats);
 
 /* A copy; stats_values_deinit frees it. False: out of memory. */
 bool stats_read(struct stats *stats, struct stats_values *ret_values);

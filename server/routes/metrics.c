@@ -8,9 +8,15 @@
 
 void route_metrics(struct app *app, struct http_request *request, const struct route_match *match)
 {
+    struct batcher_gauge batcher;
     struct text text = {0};
 
     (void)match;
+    batcher_read(app->batcher, &batcher);
+    metrics_gauge_set(app->metrics, METRICS_WORKERS, batcher.workers);
+    metrics_gauge_set(app->metrics, METRICS_BUSY, batcher.busy);
+    metrics_gauge_set(app->metrics, METRICS_WAITING, batcher.jobs);
+    metrics_gauge_set(app->metrics, METRICS_WAITING_IMAGES, batcher.images);
     metrics_gauge_set(app->metrics, METRICS_READY, app_is_ready(app));
     metrics_write(app->metrics, &text);
     http_reply(request, 200, METRICS_CONTENT_TYPE, &text);

@@ -88,6 +88,50 @@ START_TEST(metrics)
 }
 END_TEST
 
+#define OF_TINY "{model=\"tiny\",version=\"1\""
+
+START_TEST(metrics_of_models)
+{
+    struct daemon d;
+    char tensor[2048];
+    int at = snprintf(tensor, sizeof(tensor),
+                      "{\"inputs\":[{\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[3,3,8,8],"
+                      "\"data\":[0");
+
+    for (int i = 1; i < 3 * 3 * 8 * 8; i++)
+        at += snprintf(tensor + at, sizeof(tensor) - (size_t)at, ",1");
+    snprintf(tensor + at, sizeof(tensor) - (size_t)at, "]}]}");
+    daemon_start(&d, NULL);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(status_of(daemon_ask(&d, "POST", "/v2/models/tiny/infer", NULL, tensor,
+                                              strlen(tensor))),
+                         200);
+    ck_assert_int_eq(ask(&d, "POST", "/v2/models/tiny/infer"), 400);
+    ck_assert_int_eq(ask(&d, "POST", "/v2/models/bad/infer"), 503);
+    for (int i = 0; i < 500 && value(&d, "lqnet_model_images_total" OF_TINY "}") < 6; i++)
+        usleep(10000); /* a batch ends a moment after its replies */
+    ck_assert(value(&d, "lqnet_model_images_total" OF_TINY "}") == 6);
+    ck_assert(value(&d, "lqnet_model_successes_total" OF_TINY "}") == 2);
+    ck_assert(value(&d, "lqnet_model_failures_total" OF_TINY "}") == 1);
+    ck_assert(value(&d, "lqnet_model_queue_requests" OF_TINY "}") == 0);
+    ck_assert(value(&d, "lqnet_queue_requests") == 0);
+    ck_assert(value(&d, "lqnet_workers") >= 1);
+    ck_assert(value(&d, "lqnet_model_ready" OF_TINY "}") == 1);
+    ck_assert(value(&d, "lqnet_model_generation" OF_TINY "}") >= 1);
+    ck_assert(value(&d, "lqnet_model_loads_total" OF_TINY "}") == 1);
+    ck_assert(value(&d, "lqnet_model_ready{model=\"bad\",version=\"1\"}") == 0);
+    ck_assert(value(&d, "lqnet_model_load_failures_total{model=\"bad\",version=\"1\"}") == 1);
+    double batches = value(&d, "lqnet_model_batch_images_bucket" OF_TINY ",le=\"4\"}");
+    ck_assert(batches >= 2 && batches <= 6); /* idle workers share a request */
+    ck_assert(value(&d, "lqnet_model_stage_seconds_count" OF_TINY ",stage=\"queue\"}") == 2);
+    ck_assert(value(&d, "lqnet_model_stage_seconds_count" OF_TINY ",stage=\"compute\"}") ==
+              batches);
+    ck_assert(value(&d, "lqnet_model_stage_seconds_sum" OF_TINY ",stage=\"compute\"}") > 0);
+    ck_assert(value(&d, "lqnet_http_requests_rejected_total{reason=\"not_ready\"}") == 1);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
 /* A connection that ends in mid-request, and one that is shut for being late, are counted. */
 START_TEST(requests_that_never_end)
 {
@@ -258,6 +302,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, metrics);
+    tcase_add_test(tests, metrics_of_models);
     tcase_add_test(tests, requests_that_never_end);
     tcase_add_test(tests, ids_and_log);
     tcase_add_test(tests, no_access_log);
