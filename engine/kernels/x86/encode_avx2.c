@@ -95,7 +95,8 @@ static inline void store(const struct lq_encode *e, int channel, int left, __m25
     }
 }
 
-/* What bits 0 and 1 of the code become in an index byte, by count. */
+/* What bits 0 and 1 of a code become in its byte, by count; nothing by the highest index, which no
+ * count reaches. */
 static __m256i nibble_map(const struct lq_encode *e)
 {
     int32_t map[LANES] = {0};
@@ -126,44 +127,89 @@ static inline __m128i pack_nibbles(const __m256i counts[4], __m256i map)
 
 enum { NIBBLE_CHANNELS = 4 * LANES, NIBBLE_BYTES = NIBBLE_CHANNELS / LQ_NIBBLE_CODES };
 
-/* The last entry of the map is the one that no count picks: nothing. */
-static inline __m256i hide(__m256i counts, int left)
+/* Of 8 values from channel `at` on, which the 32 channels from `c` on need not reach. */
+static inline __attribute__((always_inline)) __m256i
+count_some(const struct lq_encode *e, const void *values, bool floats, int at)
 {
-    return _mm256_blendv_epi8(_mm256_set1_epi32(LANES - 1), counts, lane_mask(left));
+    int left = e->channels - at;
+    __m256i mask = lane_mask(left), none = _mm256_set1_epi32(LANES - 1);
+
+    if (left <= 0)
+        return none;
+    if (floats)
+        return _mm256_blendv_epi8(
+            none, count_floats(e, _mm256_maskload_ps((const float *)values + at, mask)), mask);
+    return _mm256_blendv_epi8(
+        none, count_sums(e, at, _mm256_maskload_epi32((const int32_t *)values + at, mask)), mask);
 }
 
-static void encode_nibbles(const struct lq_encode *e, const void *values, bool floats, int pixels,
-                           uint8_t *to)
+/* Of 8 values, all there; codes of `bits` bits. */
+static inline __attribute__((always_inline)) __m256i
+count_eight(const struct lq_encode *e, int bits, const void *values, bool floats, int at)
+{
+    __m256i count = _mm256_setzero_si256();
+
+    if (floats) {
+        __m256 eight = _mm256_loadu_ps((const float *)values + at);
+
+        for (int i = 0; i < (1 << bits) - 1; i++)
+            count = _mm256_sub_epi32(
+                count, _mm256_castps_si256(_mm256_cmp_ps(_mm256_broadcast_ss(&e->thresholds[i]),
+                                                         eight, _CMP_LT_OQ)));
+        return count;
+    }
+    const int32_t *thresholds = e->sum_thresholds + at;
+    __m256i eight = _mm256_loadu_si256((const void *)((const int32_t *)values + at));
+    eight = _mm256_sign_epi32(eight, _mm256_loadu_si256((const void *)(e->signs + at)));
+    for (int i = 0; i < (1 << bits) - 1; i++, thresholds += e->stride)
+        count = _mm256_add_epi32(
+            count, _mm256_cmpgt_epi32(_mm256_loadu_si256((const void *)thresholds), eight));
+    return _mm256_add_epi32(count, _mm256_set1_epi32((1 << bits) - 1));
+}
+
+static inline __attribute__((always_inline)) void encode_nibbles(const struct lq_encode *e,
+                                                                 const int bits, const bool floats,
+                                                                 const void *values, int pixels,
+                                                                 uint8_t *to)
 {
     const __m256i map = nibble_map(e);
-    const int32_t *sums = values;
-    const float *reals = values;
+    int channels = e->channels;
+    const uint8_t *from = values; /* both kinds of values have 4 bytes */
 
-    for (int pixel = 0; pixel < pixels; pixel++, sums += e->channels, reals += e->channels)
-        for (int c = 0; c < e->channels; c += NIBBLE_CHANNELS, to += NIBBLE_BYTES) {
-            __m256i counts[4];
+    for (int pixel = 0; pixel < pixels; pixel++, from += (size_t)channels * sizeof(float)) {
+        __m256i counts[4];
+        int c = 0;
 
-            for (int i = 0; i < 4; i++) {
-                int at = c + i * LANES, left = e->channels - at;
-                __m256i mask = lane_mask(left);
-
-                counts[i] = _mm256_set1_epi32(LANES - 1);
-                if (left <= 0)
-                    continue;
-                counts[i] = floats ? count_floats(e, _mm256_maskload_ps(reals + at, mask))
-                                   : count_sums(e, at, _mm256_maskload_epi32(sums + at, mask));
-                if (left < LANES)
-                    counts[i] = hide(counts[i], left);
-            }
-            __m128i bytes = pack_nibbles(counts, map);
-            if (c + NIBBLE_CHANNELS <= e->channels) {
-                _mm_storel_epi64((void *)to, bytes);
-                continue;
-            }
-            size_t left = lq_nibble_bytes(e->channels - c);
-            memcpy(to, &bytes, left);
-            to += left - NIBBLE_BYTES;
+        for (; c + NIBBLE_CHANNELS <= channels; c += NIBBLE_CHANNELS, to += NIBBLE_BYTES) {
+            for (int i = 0; i < 4; i++)
+                counts[i] = count_eight(e, bits, from, floats, c + i * LANES);
+            _mm_storel_epi64((void *)to, pack_nibbles(counts, map));
         }
+        if (c == channels)
+            continue;
+        for (int i = 0; i < 4; i++)
+            counts[i] = count_some(e, from, floats, c + i * LANES);
+        __m128i bytes = pack_nibbles(counts, map);
+        memcpy(to, &bytes, lq_nibble_bytes(channels - c));
+        to += lq_nibble_bytes(channels - c);
+    }
+}
+
+static void encode_nibble_sums(const struct lq_encode *e, const int32_t *sums, int pixels, void *to)
+{
+    if (e->bits == 1)
+        encode_nibbles(e, 1, false, sums, pixels, to);
+    else
+        encode_nibbles(e, 2, false, sums, pixels, to);
+}
+
+static void encode_nibble_floats(const struct lq_encode *e, const float *values, int pixels,
+                                 void *to)
+{
+    if (e->bits == 1)
+        encode_nibbles(e, 1, true, values, pixels, to);
+    else
+        encode_nibbles(e, 2, true, values, pixels, to);
 }
 
 void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pixels,
@@ -173,7 +219,7 @@ void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pix
     uint8_t *to = ret_codes;
 
     if (e->form == LQ_CODE_NIBBLES) {
-        encode_nibbles(e, sums, false, pixels, to);
+        encode_nibble_sums(e, sums, pixels, to);
         return;
     }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
@@ -192,7 +238,7 @@ void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int p
     uint8_t *to = ret_codes;
 
     if (e->form == LQ_CODE_NIBBLES) {
-        encode_nibbles(e, values, true, pixels, to);
+        encode_nibble_floats(e, values, pixels, to);
         return;
     }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
@@ -209,17 +255,26 @@ void lq_scale_sums_avx2(const struct lq_scaling *s, const int32_t *sums, int pix
 {
     __m256 min = _mm256_set1_ps(s->min), max = _mm256_set1_ps(s->max);
 
-    for (int pixel = 0; pixel < pixels; pixel++, sums += s->channels, ret_values += s->channels)
-        for (int c = 0; c < s->channels; c += LANES) {
+    for (int pixel = 0; pixel < pixels; pixel++, sums += s->channels, ret_values += s->channels) {
+        int c = 0;
+
+        for (; c + LANES <= s->channels; c += LANES) {
+            __m256 y = _mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)(sums + c)));
+
+            y = _mm256_mul_ps(_mm256_loadu_ps(s->scale + c), y);
+            y = _mm256_add_ps(y, _mm256_loadu_ps(s->shift + c));
+            /* of equal zeros the second one is taken, as the definition does */
+            _mm256_storeu_ps(ret_values + c, _mm256_min_ps(max, _mm256_max_ps(min, y)));
+        }
+        if (c < s->channels) { /* masked stores are slow */
             __m256i mask = lane_mask(s->channels - c);
             __m256 y = _mm256_cvtepi32_ps(_mm256_maskload_epi32(sums + c, mask));
 
             y = _mm256_mul_ps(_mm256_maskload_ps(s->scale + c, mask), y);
             y = _mm256_add_ps(y, _mm256_maskload_ps(s->shift + c, mask));
-            /* of equal zeros the second one is taken, as the definition does */
-            y = _mm256_min_ps(max, _mm256_max_ps(min, y));
-            _mm256_maskstore_ps(ret_values + c, mask, y);
+            _mm256_maskstore_ps(ret_values + c, mask, _mm256_min_ps(max, _mm256_max_ps(min, y)));
         }
+    }
 }
 
 void lq_add_floats_avx2(const float *a, const float *b, size_t count, float min, float max,
@@ -227,8 +282,15 @@ void lq_add_floats_avx2(const float *a, const float *b, size_t count, float min,
 {
     __m256 low = _mm256_set1_ps(min), high = _mm256_set1_ps(max);
 
-    for (size_t i = 0; i < count; i += LANES) {
-        __m256i mask = lane_mask(count - i < LANES ? (int)(count - i) : LANES);
+    size_t i = 0;
+
+    for (; i + LANES <= count; i += LANES) {
+        __m256 y = _mm256_add_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+
+        _mm256_storeu_ps(ret + i, _mm256_min_ps(high, _mm256_max_ps(low, y)));
+    }
+    if (i < count) {
+        __m256i mask = lane_mask((int)(count - i));
         __m256 y = _mm256_add_ps(_mm256_maskload_ps(a + i, mask), _mm256_maskload_ps(b + i, mask));
 
         _mm256_maskstore_ps(ret + i, mask, _mm256_min_ps(high, _mm256_max_ps(low, y)));
