@@ -63,11 +63,12 @@ static int start_daemon(struct http_server *server, struct lq_error *error)
 
     if (threads > connections)
         threads = connections;
+    /* Twice the limit of a head: what is a little too large is refused by us, in JSON. */
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
         http_on_request, server, MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)(threads > 1 ? threads : 0), MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->max_header_bytes,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * (size_t)config->max_header_bytes,
         MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, server, MHD_OPTION_NOTIFY_COMPLETED,
         http_on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, server,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);

@@ -48,6 +48,7 @@ const char *http_path(const struct http_request *request);
 /* Decoded; NULL where there is none. */
 const char *http_query(const struct http_request *request, const char *name);
 const char *http_header(const struct http_request *request, const char *name);
+/* Decompressed. */
 const char *http_body(const struct http_request *request, size_t *ret_size);
 const char *http_request_id(const struct http_request *request);
 /* Has the client gone, or said that it will send no more? Whoever does that before the reply does

@@ -12,11 +12,9 @@
 #include "clock.h"
 
 #define STATUS_LEFT 499
-/* Beyond max_body_bytes, of a body that is read away. */
-#define DRAIN_BYTES (1 << 20)
 
-static void refuse(struct http_request *request, int status, enum metrics_rejection reason,
-                   const char *text)
+void http_refuse(struct http_request *request, int status, enum metrics_rejection reason,
+                 const char *text)
 {
     if (!request->refusal) {
         metrics_rejected(request->server->service.metrics, reason);
@@ -68,7 +66,7 @@ static void take_trace(struct http_request *request)
 }
 
 struct head {
-    int lengths, encodings, hosts;
+    int lengths, encodings, hosts, codings;
 };
 
 static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *name,
@@ -81,6 +79,7 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
     head->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
     head->encodings += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
     head->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    head->codings += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_ENCODING) == 0;
     return MHD_YES;
 }
 
@@ -88,74 +87,24 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
 static void check_head(struct http_request *request)
 {
     const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-    struct head head = {0, 0, 0};
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(request->library, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    struct head head = {0, 0, 0, 0};
 
+    if (size && size->header_size > (size_t)request->server->config->max_header_bytes)
+        http_refuse(request, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, METRICS_REJECTED_BAD_HEAD,
+                    "the head is larger than max_header_bytes");
     MHD_get_connection_values(request->library, MHD_HEADER_KIND, count_header, &head);
-    if (head.lengths > 1 || head.encodings > 1 || head.hosts > 1)
-        refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
-               "Content-Length, Transfer-Encoding or Host is given twice");
+    if (head.lengths > 1 || head.encodings > 1 || head.hosts > 1 || head.codings > 1)
+        http_refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
+                    "Content-Length, Transfer-Encoding, Content-Encoding or Host is given twice");
     if (head.lengths && head.encodings)
-        refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
-               "Content-Length and Transfer-Encoding exclude each other");
+        http_refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
+                    "Content-Length and Transfer-Encoding exclude each other");
     if (length &&
         strtoull(length, NULL, 10) > (unsigned long long)request->server->config->max_body_bytes)
-        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, METRICS_REJECTED_BODY_SIZE,
-               "the body is larger than max_body_bytes");
-}
-
-/* Room for more of the body within what all bodies may take together. */
-static bool grow_body(struct http_request *request, size_t size)
-{
-    struct http_server *server = request->server;
-    size_t room = request->body_room ? request->body_room : 4096;
-    bool allowed;
-    char *larger;
-
-    while (room < size)
-        room *= 2;
-    if (room == request->body_room)
-        return true;
-    pthread_mutex_lock(&server->lock);
-    allowed = server->pending_bytes + (int64_t)(room - request->body_room) <=
-              server->config->max_pending_bytes;
-    if (allowed)
-        server->pending_bytes += (int64_t)(room - request->body_room);
-    pthread_mutex_unlock(&server->lock);
-    if (!allowed)
-        return false;
-    larger = realloc(request->body, room);
-    if (!larger) {
-        pthread_mutex_lock(&server->lock);
-        server->pending_bytes -= (int64_t)(room - request->body_room);
-        pthread_mutex_unlock(&server->lock);
-        return false;
-    }
-    request->body = larger;
-    request->body_room = room;
-    return true;
-}
-
-/* False: the connection must be closed. */
-static bool take_body(struct http_request *request, const char *bytes, size_t size)
-{
-    if (request->refusal || request->replied) { /* read away: the client gets to read the reply */
-        request->drained += (int64_t)size;
-        return request->drained <= request->server->config->max_body_bytes + DRAIN_BYTES;
-    }
-    if (request->body_size + size > (size_t)request->server->config->max_body_bytes) {
-        refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, METRICS_REJECTED_BODY_SIZE,
-               "the body is larger than max_body_bytes");
-        return true;
-    }
-    if (!grow_body(request, request->body_size + size)) {
-        refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, METRICS_REJECTED_PENDING_BYTES,
-               "too many requests are pending");
-        http_add_header(request, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-        return true;
-    }
-    memcpy(request->body + request->body_size, bytes, size);
-    request->body_size += size;
-    return true;
+        http_refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, METRICS_REJECTED_BODY_SIZE,
+                    "the body is larger than max_body_bytes");
 }
 
 /* The whole request is there. */
@@ -166,6 +115,7 @@ static enum MHD_Result dispatch(struct http_request *request)
 
     request->dispatched = true;
     http_set_deadline(request->server, request->connection, 0);
+    http_body_end(request);
     if (request->refusal)
         reply_refusal(request);
     else if (!request->replied)
@@ -191,6 +141,7 @@ static enum MHD_Result begin(struct http_request *request, struct MHD_Connection
     choose_id(request);
     take_trace(request);
     check_head(request);
+    http_body_begin(request);
     http_set_deadline(request->server, request->connection,
                       request->server->config->body_timeout_ms);
     if (!request->refusal)
@@ -219,7 +170,7 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *library, c
     if (!request->begun)
         return begin(request, library, method);
     if (*upload_size > 0) {
-        if (!take_body(request, upload, *upload_size))
+        if (!http_body_take(request, upload, *upload_size))
             return MHD_NO;
         *upload_size = 0;
         return MHD_YES;
@@ -268,14 +219,13 @@ void http_on_completed(void *context, struct MHD_Connection *library, void **req
     http_set_deadline(server, request->connection, server->config->idle_timeout_ms);
     if (request->response)
         MHD_destroy_response(request->response);
+    http_body_free(request);
     pthread_mutex_lock(&server->lock);
-    server->pending_bytes -= (int64_t)request->body_room;
     if (--server->requests == 0)
         pthread_cond_broadcast(&server->drained);
     pthread_mutex_unlock(&server->lock);
     pthread_mutex_destroy(&request->lock);
     free(request->path);
-    free(request->body);
     free(request);
     *request_context = NULL;
 }

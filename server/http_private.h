@@ -1,6 +1,7 @@
 /* http_private.h - what the files of the HTTP server share: http.c starts and ends it,
  * http_connection.c holds the sockets and their deadlines, http_intake.c takes a request in,
- * http_request.c is what its handler sees of it, http_record.c logs and counts it.
+ * http_body.c its body, http_request.c is what its handler sees of it, http_record.c logs and
+ * counts it.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -22,7 +23,7 @@
 #define HTTP_MAX_ID      64
 #define HTTP_MAX_TRACE   55 /* characters of a traceparent */
 #define HTTP_MAX_MODEL   128
-#define HTTP_MAX_HEADERS 4
+#define HTTP_MAX_HEADERS 8
 
 /* One socket. */
 struct connection {
@@ -60,9 +61,10 @@ struct http_request {
     char trace[HTTP_MAX_TRACE + 1]; /* "" where the client gave none */
     int route;
     int64_t stage_ns[METRICS_STAGES];
-    char *body;
+    char *body; /* decompressed */
     size_t body_size, body_room;
-    int64_t drained; /* bytes of a body that nobody wants */
+    struct compress_reader *inflater; /* NULL: the body comes as it is */
+    int64_t drained;                  /* bytes of a body that nobody wants */
     int64_t start_ns;
     int refusal; /* status that the request gets when its body has been read away; 0: none */
     const char *refusal_text;
@@ -99,6 +101,20 @@ enum MHD_Result http_on_request(void *server, struct MHD_Connection *library, co
                                 size_t *upload_size, void **request_context);
 void http_on_completed(void *server, struct MHD_Connection *library, void **request_context,
                        enum MHD_RequestTerminationCode code);
+
+/* The request is to get this status, once its body has been read away; the first one counts. The
+ * text holds nothing that JSON escapes. */
+void http_refuse(struct http_request *request, int status, enum metrics_rejection reason,
+                 const char *text);
+
+/* http_body.c: what cannot be taken is refused. */
+
+/* The head is there. */
+void http_body_begin(struct http_request *request);
+/* False: the connection must be closed. */
+bool http_body_take(struct http_request *request, const char *bytes, size_t size);
+void http_body_end(struct http_request *request);
+void http_body_free(struct http_request *request);
 
 /* http_record.c */
 

@@ -47,6 +47,7 @@
     X(BODY_SIZE, "body_size")                                                                      \
     X(PENDING_BYTES, "pending_bytes")                                                              \
     X(BAD_HEAD, "bad_head")                                                                        \
+    X(BAD_BODY, "bad_body")                                                                        \
     X(TIMEOUT, "timeout")
 
 /* X(NAME, stage): the parts of a request's time that are worth telling apart. */

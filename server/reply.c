@@ -7,8 +7,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "compress.h"
+
+/* Shorter texts fit into one packet anyway. */
+enum { MIN_COMPRESSED_BYTES = 1400 };
+
 void reply_json(struct http_request *request, int status, struct text *json)
 {
+    enum compress_coding coding = compress_accepted(http_header(request, "Accept-Encoding"));
+
+    if (json->length >= MIN_COMPRESSED_BYTES) {
+        http_add_header(request, "Vary", "Accept-Encoding");
+        if (compress_text(json, coding))
+            http_add_header(request, "Content-Encoding", compress_name(coding));
+    }
     http_reply(request, status, "application/json", json);
 }
 

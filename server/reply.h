@@ -8,7 +8,7 @@
 #include "batcher.h"
 #include "http.h"
 
-/* Takes over the text. */
+/* Takes over the text; compressed where the client accepts it and it pays. */
 void reply_json(struct http_request *request, int status, struct text *json);
 /* {"error": "..."} */
 void reply_error(struct http_request *request, int status, const char *format, ...) LQ_PRINTF(3, 4);

@@ -124,6 +124,25 @@ int route_count(void)
     return (int)(sizeof(route_table) / sizeof(*route_table)) - 1;
 }
 
+/* No route has this method; `allow`: those that the path has. */
+static void reply_without_route(struct http_request *request, char *allow, size_t size)
+{
+    bool options = strcmp(http_method(request), "OPTIONS") == 0;
+
+    if (options && strcmp(http_path(request), "*") == 0)
+        snprintf(allow, size, "GET, HEAD, POST");
+    if (!allow[0]) {
+        reply_error(request, 404, "no such path");
+        return;
+    }
+    list_method(allow, size, "OPTIONS");
+    http_add_header(request, "Allow", allow);
+    if (options)
+        http_reply(request, 204, NULL, NULL);
+    else
+        reply_error(request, 405, "%.32s is not allowed here, but %s", http_method(request), allow);
+}
+
 void route_admit(struct app *app, struct http_request *request)
 {
     const char *method = http_method(request);
@@ -143,12 +162,7 @@ void route_admit(struct app *app, struct http_request *request)
         }
         list_method(allow, sizeof(allow), route->method);
     }
-    if (allow[0]) {
-        http_add_header(request, "Allow", allow);
-        reply_error(request, 405, "%s is not allowed here, but %s", http_method(request), allow);
-    } else {
-        reply_error(request, 404, "no such path");
-    }
+    reply_without_route(request, allow, sizeof(allow));
 }
 
 void route_request(struct app *app, struct http_request *request)

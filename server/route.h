@@ -31,7 +31,8 @@ struct route {
 extern const struct route route_table[];
 
 int route_count(void);
-/* By a request's head: finds its route, or turns it away with 404 or 405 (with Allow). */
+/* By a request's head: finds its route, or turns it away with 404 or 405
+ * (with Allow), or answers OPTIONS. */
 void route_admit(struct app *app, struct http_request *request);
 /* Calls the handler, or replies 404 or 503 for a model that is not there or not ready. */
 void route_request(struct app *app, struct http_request *request);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number.h"
+
 static bool reserve(struct text *text, size_t extra)
 {
     size_t capacity = text->capacity ? text->capacity : 256;
@@ -61,9 +63,9 @@ void text_printf(struct text *text, const char *format, ...)
     text->length += (size_t)length;
 }
 
-/* Length of the UTF-8 sequence at bytes (1..4), or 0: not UTF-8 (overlong, surrogate, cut off). */
-static size_t utf8_length(const unsigned char *bytes, size_t left)
+size_t text_utf8_length(const char *text, size_t left)
 {
+    const unsigned char *bytes = (const unsigned char *)text;
     size_t length = bytes[0] < 0x80 ? 1 : bytes[0] < 0xe0 ? 2 : bytes[0] < 0xf0 ? 3 : 4;
 
     if (length == 1)
@@ -94,19 +96,18 @@ static void append_ascii(struct text *text, unsigned char byte)
 
 void text_json_bytes(struct text *text, const char *bytes, size_t length)
 {
-    const unsigned char *at = (const unsigned char *)bytes;
     size_t step;
 
     text_append(text, "\"", 1);
     for (size_t i = 0; i < length; i += step) {
-        step = utf8_length(at + i, length - i);
+        step = text_utf8_length(bytes + i, length - i);
         if (step == 0) {
             step = 1;
             text_append(text, "\xef\xbf\xbd", 3);
         } else if (step == 1) {
-            append_ascii(text, at[i]);
+            append_ascii(text, (unsigned char)bytes[i]);
         } else {
-            text_append(text, at + i, step);
+            text_append(text, bytes + i, step);
         }
     }
     text_append(text, "\"", 1);
@@ -122,10 +123,8 @@ void text_json(struct text *text, const char *string)
 
 void text_float(struct text *text, float value)
 {
-    char digits[32];
-
-    /* nine significant digits tell all floats apart */
-    text_append(text, digits, (size_t)snprintf(digits, sizeof digits, "%.9g", (double)value));
+    if (reserve(text, NUMBER_TEXT_SIZE))
+        text->length += number_write_float(value, text->bytes + text->length);
 }
 
 void text_free(struct text *text)

@@ -23,9 +23,13 @@ void text_printf(struct text *text, const char *format, ...) LQ_PRINTF(2, 3);
 /* A JSON string with its quotes, or null for NULL. Bytes that are not UTF-8 become U+FFFD. */
 void text_json(struct text *text, const char *string);
 void text_json_bytes(struct text *text, const char *bytes, size_t length);
-/* A number that reads back as the same float. Finite values only. */
+/* The shortest number that reads back as the same float (number.h). Finite values only. */
 void text_float(struct text *text, float value);
 void text_free(struct text *text);
+
+/* Length of the UTF-8 sequence at text (1..4), of which `left` (> 0) bytes are there; 0: not UTF-8
+ * (overlong, a surrogate, cut off). */
+size_t text_utf8_length(const char *text, size_t left);
 
 /* Fills *error (which may be NULL) unless it holds a failure already; gives status. */
 #define error_set(error, status, ...) (lq_error_set((error), (status), __VA_ARGS__), (status))
