@@ -28,6 +28,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .gemm_nibbles = lq_gemm_nibbles_c,
         .nibbles_lanes = 1,
     };
+    lq_train_kernels_c(&kernels->train);
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
         kernels->encode_sums = lq_encode_sums_avx2;
@@ -45,6 +46,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->gemm_nibbles = lq_gemm_nibbles_avx2;
         kernels->nibbles_lanes = 32;
         kernels->prefers_nibbles = true;
+        lq_train_kernels_avx2(&kernels->train);
         best = LQ_CPU_AVX2;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {

@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/train.h"
+
 #define LQ_MAX_LANES 16
 
 /* Where rows of activations lie: in `lines` lines of `width` rows. A line starts `line` elements
@@ -177,6 +179,7 @@ struct lq_kernels {
     lq_windows_product *windows_product;
     lq_windows_outer *windows_outer;
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
+    struct lq_train_kernels train;
 };
 
 /* Fills the table for the tiers in `tiers`, a mask of (1u << enum lq_cpu_tier) that the CPU

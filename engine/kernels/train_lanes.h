@@ -1,0 +1,151 @@
+/* train_lanes.h - the loops of train.h over LANES channels: included for several widths.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Vectors are GCC's: whatever the CPU has makes them, and an operation on a lane rounds alike.
+ */
+typedef float LANED(vec) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t LANED(ints) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+#define VEC           LANED(vec)
+#define INTS          LANED(ints)
+#define AT(pointer)   (*(VEC *)(void *)(pointer))
+#define CONST_AT(p)   (*(const VEC *)(const void *)(p))
+#define KEEP(mask, v) ((VEC)((mask) & (INTS)(v))) /* 0 where the mask is 0 */
+
+static inline void LANED(add_to_doubles)(double *to, VEC values)
+{
+    for (int i = 0; i < LANES; i++)
+        to[i] += (double)values[i];
+}
+
+static inline void LANED(moments)(const float *x, int pixels, size_t channels, double *sums,
+                                  double *squares)
+{
+    VEC sum = {0}, square = {0};
+
+    for (int pixel = 0; pixel < pixels; pixel++, x += channels) {
+        VEC v = CONST_AT(x);
+
+        sum += v;
+        square += v * v;
+    }
+    LANED(add_to_doubles)(sums, sum);
+    LANED(add_to_doubles)(squares, square);
+}
+
+static inline __attribute__((always_inline)) void
+LANED(apply_as)(const struct lq_norm *norm, bool relu, bool add, const float *x, const float *other,
+                int pixels, size_t c, float *y)
+{
+    size_t channels = (size_t)norm->channels;
+    VEC scale = CONST_AT(norm->scale + c), shift = CONST_AT(norm->shift + c);
+
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        size_t at = (size_t)pixel * channels + c;
+        VEC v = scale * CONST_AT(x + at) + shift;
+
+        if (add)
+            v += CONST_AT(other + at);
+        AT(y + at) = relu ? KEEP(v > 0, v) : v;
+    }
+}
+
+static inline void LANED(apply)(const struct lq_norm *norm, const float *x, const float *other,
+                                int pixels, size_t c, float *y)
+{
+    if (norm->relu && other)
+        LANED(apply_as)(norm, true, true, x, other, pixels, c, y);
+    else if (norm->relu)
+        LANED(apply_as)(norm, true, false, x, other, pixels, c, y);
+    else
+        LANED(apply_as)(norm, false, other != NULL, x, other, pixels, c, y);
+}
+
+static inline void LANED(reduce)(const struct lq_norm_sums *norm, const float *x, const float *y,
+                                 int pixels, size_t c, float *d)
+{
+    size_t channels = (size_t)norm->channels;
+    VEC sum = {0}, product = {0}, centre = CONST_AT(norm->centre + c);
+
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        size_t at = (size_t)pixel * channels + c;
+        VEC v = CONST_AT(d + at);
+
+        if (norm->relu) {
+            v = KEEP(CONST_AT(y + at) > 0, v);
+            AT(d + at) = v;
+        }
+        sum += v;
+        product += v * (CONST_AT(x + at) - centre);
+    }
+    LANED(add_to_doubles)(norm->sums + c, sum);
+    LANED(add_to_doubles)(norm->products + c, product);
+}
+
+static inline void LANED(backward)(const struct lq_norm_line *line, const float *d, const float *x,
+                                   int pixels, size_t c, float *d_x)
+{
+    size_t channels = (size_t)line->channels;
+    VEC a = CONST_AT(line->a + c), b = CONST_AT(line->b + c), e = CONST_AT(line->e + c);
+
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        size_t at = (size_t)pixel * channels + c;
+        VEC v = a * CONST_AT(d + at) + b * CONST_AT(x + at) + e;
+
+        if (line->add)
+            v += CONST_AT(d_x + at);
+        AT(d_x + at) = v;
+    }
+}
+
+/* Up to 16 levels: every threshold is compared. */
+static inline __attribute__((always_inline)) void
+LANED(quantize)(const struct lq_levels_of *quantizer, int count, const float *y, int64_t elements,
+                double *passed, double *sums, double *squares, float *q)
+{
+    VEC sum[16] = {{0}}, square = {0};
+    INTS number[16] = {{0}};
+
+    for (int64_t i = 0; i < elements; i += LANES) {
+        VEC v = CONST_AT(y + i), level = (VEC){0} + quantizer->levels[0];
+
+        for (int t = 0; t < count - 1; t++) {
+            INTS above = v > quantizer->thresholds[t];
+
+            level = (VEC)((above & (INTS)((VEC){0} + quantizer->levels[t + 1])) |
+                          (~above & (INTS)level));
+            sum[t] += KEEP(above, v);
+            number[t] -= above;
+        }
+        sum[count - 1] += v;
+        square += v * v;
+        AT(q + i) = level;
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        for (int t = 0; t < count; t++) {
+            passed[t] += number[t][lane];
+            sums[t] += (double)sum[t][lane];
+        }
+        *squares += (double)square[lane];
+    }
+    passed[count - 1] += (double)elements;
+}
+
+static inline void LANED(quantize_back)(const float *y, float top, const float *d_q,
+                                        int64_t elements, bool add, float *d_y)
+{
+    for (int64_t i = 0; i < elements; i += LANES) {
+        VEC v = CONST_AT(y + i), d = KEEP((v > 0) & (v <= top), CONST_AT(d_q + i));
+
+        if (add)
+            d += CONST_AT(d_y + i);
+        AT(d_y + i) = d;
+    }
+}
+
+#undef VEC
+#undef INTS
+#undef AT
+#undef CONST_AT
+#undef KEEP

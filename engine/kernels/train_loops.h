@@ -1,0 +1,164 @@
+/* train_loops.h - the functions of train.h, for each tier's file to compile.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef LQ_KERNELS_TRAIN_LOOPS_H
+#define LQ_KERNELS_TRAIN_LOOPS_H
+
+#include "kernels/train.h"
+
+#define LANES       8
+#define LANED(name) name##_8
+#include "kernels/train_lanes.h"
+#undef LANES
+#undef LANED
+#define LANES       1
+#define LANED(name) name##_1
+#include "kernels/train_lanes.h"
+#undef LANES
+#undef LANED
+
+/* Calls name_8 for as many channels c as there are, name_1 for the rest. */
+#define EACH_LANES(channels, c, call_8, call_1)                                                    \
+    do {                                                                                           \
+        size_t c = 0;                                                                              \
+        for (; c + 8 <= (size_t)(channels); c += 8)                                                \
+            call_8;                                                                                \
+        for (; c < (size_t)(channels); c++)                                                        \
+            call_1;                                                                                \
+    } while (0)
+
+static inline int block_at(int64_t at, int64_t pixels)
+{
+    return pixels - at < LQ_TRAIN_BLOCK ? (int)(pixels - at) : LQ_TRAIN_BLOCK;
+}
+
+static void moments(const float *x, int64_t pixels, int channels, double *sums, double *squares)
+{
+    for (int64_t at = 0; at < pixels; at += LQ_TRAIN_BLOCK) {
+        const float *block = x + at * channels;
+        int count = block_at(at, pixels);
+        size_t n = (size_t)channels;
+
+        EACH_LANES(channels, c, moments_8(block + c, count, n, sums + c, squares + c),
+                   moments_1(block + c, count, n, sums + c, squares + c));
+    }
+}
+
+static void norm_apply(const struct lq_norm *norm, const float *x, const float *other,
+                       int64_t pixels, float *y)
+{
+    for (int64_t at = 0; at < pixels; at += LQ_TRAIN_BLOCK) {
+        int count = block_at(at, pixels);
+        int64_t skip = at * norm->channels;
+        const float *beside = other ? other + skip : NULL;
+
+        EACH_LANES(norm->channels, c, apply_8(norm, x + skip, beside, count, c, y + skip),
+                   apply_1(norm, x + skip, beside, count, c, y + skip));
+    }
+}
+
+static void norm_reduce(const struct lq_norm_sums *norm, const float *x, const float *y,
+                        int64_t pixels, float *d)
+{
+    for (int64_t at = 0; at < pixels; at += LQ_TRAIN_BLOCK) {
+        int count = block_at(at, pixels);
+        int64_t skip = at * norm->channels;
+        const float *mask = y ? y + skip : NULL;
+
+        EACH_LANES(norm->channels, c, reduce_8(norm, x + skip, mask, count, c, d + skip),
+                   reduce_1(norm, x + skip, mask, count, c, d + skip));
+    }
+}
+
+static void norm_backward(const struct lq_norm_line *line, const float *d, const float *x,
+                          int64_t pixels, float *d_x)
+{
+    for (int64_t at = 0; at < pixels; at += LQ_TRAIN_BLOCK) {
+        int count = block_at(at, pixels);
+        int64_t skip = at * line->channels;
+
+        EACH_LANES(line->channels, c, backward_8(line, d + skip, x + skip, count, c, d_x + skip),
+                   backward_1(line, d + skip, x + skip, count, c, d_x + skip));
+    }
+}
+
+/* Beyond 16 levels: by binary search. */
+static void quantize_many(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
+                          double *passed, double *sums, double *squares, float *q)
+{
+    double numbers[256] = {0}, values[256] = {0};
+    int last = quantizer->count - 1;
+
+    for (int64_t i = 0; i < elements; i++) {
+        int low = 0;
+
+        for (int step = quantizer->count / 2; step > 0; step /= 2)
+            low += quantizer->thresholds[low + step - 1] < y[i] ? step : 0;
+        numbers[low] += 1;
+        values[low] += (double)y[i];
+        *squares += (double)y[i] * (double)y[i];
+        q[i] = quantizer->levels[low];
+    }
+    passed[last] += (double)elements;
+    for (int level = 0; level <= last; level++)
+        sums[last] += values[level];
+    for (int level = last; level > 0; level--) { /* those above thresholds[level - 1] */
+        passed[level - 1] += numbers[level];
+        sums[level - 1] += values[level];
+        numbers[level - 1] += numbers[level];
+        values[level - 1] += values[level];
+    }
+}
+
+/* So many elements are summed in float at once. */
+enum { QUANTIZE_BLOCK = 16 * LQ_TRAIN_BLOCK };
+
+static void quantize_few(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
+                         double *passed, double *sums, double *squares, float *q)
+{
+    int64_t whole = elements / 8 * 8;
+
+    switch (quantizer->count) { /* known counts are unrolled */
+    case 2:
+        quantize_8(quantizer, 2, y, whole, passed, sums, squares, q);
+        break;
+    case 4:
+        quantize_8(quantizer, 4, y, whole, passed, sums, squares, q);
+        break;
+    case 8:
+        quantize_8(quantizer, 8, y, whole, passed, sums, squares, q);
+        break;
+    default:
+        quantize_8(quantizer, quantizer->count, y, whole, passed, sums, squares, q);
+    }
+    quantize_1(quantizer, quantizer->count, y + whole, elements - whole, passed, sums, squares,
+               q + whole);
+}
+
+static void quantize_values(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
+                            double *passed, double *sums, double *squares, float *q)
+{
+    if (quantizer->count > 16) {
+        quantize_many(quantizer, y, elements, passed, sums, squares, q);
+        return;
+    }
+    for (int64_t at = 0; at < elements; at += QUANTIZE_BLOCK)
+        quantize_few(quantizer, y + at,
+                     elements - at < QUANTIZE_BLOCK ? elements - at : QUANTIZE_BLOCK, passed, sums,
+                     squares, q + at);
+}
+
+static void quantize_backward(const float *y, float top, const float *d_q, int64_t elements,
+                              bool add, float *d_y)
+{
+    int64_t whole = elements / 8 * 8;
+
+    quantize_back_8(y, top, d_q, whole, add, d_y);
+    quantize_back_1(y + whole, top, d_q + whole, elements - whole, add, d_y + whole);
+}
+
+static const struct lq_train_kernels loops = {moments,       norm_apply,      norm_reduce,
+                                              norm_backward, quantize_values, quantize_backward};
+
+#endif
