@@ -164,8 +164,8 @@ typedef void solve_function(const struct lq_quantizer *quantizer, const struct l
 
 /* Evenly spaced levels leave one unknown, the scale: v_i = s 2^i, s = <u, x> / <u, u> with u the
  * integer level of each value. */
-static void solve_uniform(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
-                          float *ret_basis)
+void lq_uniform_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
+                      float *ret_basis)
 {
     double product = 0, square = 0;
 
@@ -256,7 +256,7 @@ int lq_uniform_fit(enum lq_code_kind kind, int bits, const float *values, int64_
                    float *ret_basis, double *ret_relative_error, struct lq_error *error)
 {
     struct fit best;
-    int status = fit(kind, bits, values, n, iterations, solve_uniform, &best, error);
+    int status = fit(kind, bits, values, n, iterations, lq_uniform_solve, &best, error);
 
     if (status != LQ_OK)
         return status;

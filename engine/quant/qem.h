@@ -28,6 +28,10 @@ int lq_qem_add(const struct lq_quantizer *quantizer, const float *values, int64_
 void lq_qem_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
                   float *ret_basis);
 
+/* The same for evenly spaced levels v_i = 2^i s, where only the scale s is learned. */
+void lq_uniform_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
+                      float *ret_basis);
+
 /* Mean squared error of the quantizer's own levels over the values counted in *stats, divided by
  * their mean square (0 where all values are 0). */
 double lq_qem_relative_error(const struct lq_quantizer *quantizer,

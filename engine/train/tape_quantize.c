@@ -1,0 +1,250 @@
+/* tape_quantize.c - the quantizers of weights and activations, while they learn.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Paper, section 3.3: each step encodes with the basis as it stands, and one alternation on the
+ * same values gives an estimate that enters a moving average, the next step's basis. What encodes
+ * is the basis snapped to its grid.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "train/tape_internal.h"
+
+/* An average as an array of doubles, for checkpoints: [bits] and the weight. */
+static void move_basis(const struct lq_tape *tape, const struct lq_quantizer *quantizer,
+                       const struct lq_qem_stats *stats, double *average, float *basis)
+{
+    struct lq_basis_average moving = {{0}, average[quantizer->bits]};
+    float estimate[LQ_MAX_BITS];
+
+    if (tape->options.quantizer == LQ_QUANTIZER_UNIFORM)
+        lq_uniform_solve(quantizer, stats, estimate);
+    else
+        lq_qem_solve(quantizer, stats, estimate);
+    memcpy(moving.biased, average, (size_t)quantizer->bits * sizeof(*average));
+    lq_basis_average_update(&moving, quantizer->bits, estimate, tape->options.basis_momentum,
+                            basis);
+    memcpy(average, moving.biased, (size_t)quantizer->bits * sizeof(*average));
+    average[quantizer->bits] = moving.weight;
+}
+
+struct rows_pass {
+    struct lq_tape *tape;
+    struct weight_quantizer *quantizer;
+    bool move;
+};
+
+/* An output channel. Values that are not finite take the outermost levels and leave the basis
+ * alone. */
+static void quantize_row(void *context, int row, int worker)
+{
+    const struct rows_pass *pass = context;
+    struct weight_quantizer *q = pass->quantizer;
+    size_t bits = (size_t)q->bits, at = (size_t)row * (size_t)q->length;
+    const float *latent = pass->tape->numbers_values + q->offset + at;
+    float *basis = q->basis + (size_t)row * bits;
+    struct lq_quantizer quantizer;
+    struct lq_qem_stats stats = {{0}, {0}, 0};
+
+    (void)worker;
+    lq_snap_basis(LQ_CODE_SIGNED, q->bits, basis, q->grid, NULL, &q->snapped[row]);
+    lq_quantizer_init_snapped(&quantizer, &q->snapped[row]);
+    for (int k = 0; k < q->length; k++) {
+        int level = lq_quantizer_level(&quantizer, latent[k]);
+
+        q->weights[at + (size_t)k] = quantizer.levels[level];
+        stats.counts[level] += 1;
+        stats.sums[level] += (double)latent[k];
+        stats.sum_squares += (double)latent[k] * (double)latent[k];
+    }
+    if (pass->move && isfinite(stats.sum_squares))
+        move_basis(pass->tape, &quantizer, &stats, q->average + (size_t)row * (bits + 1), basis);
+}
+
+void lq_tape_quantize_weights(struct lq_tape *tape, bool move)
+{
+    for (int i = 0; i < tape->weight_quantizer_count; i++) {
+        struct rows_pass pass = {tape, tape->weight_quantizers[i], move};
+
+        lq_pool_run(tape->pool, pass.quantizer->rows, quantize_row, &pass);
+    }
+}
+
+int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *node, size_t offset,
+                                 struct weight_quantizer **ret_quantizer)
+{
+    struct weight_quantizer *q = lq_arena_alloc(&tape->arena, 1, sizeof(*q));
+    int rows = node->attributes.out_channels, bits = node->attributes.bits, status;
+    const int16_t *integers = node->params[LQ_PARAM_BASIS]->data;
+    const float *scale = node->params[LQ_PARAM_SCALE]->data;
+    void *basis = NULL, *average = NULL;
+
+    if (!q)
+        return lq_fail_memory(tape->error);
+    *q = (struct weight_quantizer){
+        .node = node, .offset = offset, .rows = rows, .bits = bits, .grid = node->attributes.grid};
+    q->length = (int)(tape->params[tape->param_count - 1].count / (size_t)rows);
+    q->weights = lq_arena_alloc(&tape->arena, (size_t)rows * (size_t)q->length, sizeof(float));
+    q->snapped = lq_arena_alloc(&tape->arena, (size_t)rows, sizeof(*q->snapped));
+    if (!q->weights || !q->snapped)
+        return lq_fail_memory(tape->error);
+    status = lq_tape_add_array(tape, node, "basis", false, (size_t)rows * (size_t)bits, &basis);
+    if (status == LQ_OK)
+        status = lq_tape_add_array(tape, node, "average", true, (size_t)rows * ((size_t)bits + 1),
+                                   &average);
+    if (status != LQ_OK)
+        return status;
+    q->basis = basis;
+    q->average = average;
+    for (int i = 0; i < rows * bits; i++)
+        q->basis[i] = (float)integers[i] * scale[i / bits];
+    tape->weight_quantizers[tape->weight_quantizer_count++] = q;
+    *ret_quantizer = q;
+    return LQ_OK;
+}
+
+static void quantize_forward(struct lq_tape *tape, struct op *op, const struct span *span)
+{
+    struct activation_quantizer *q = op->state;
+    size_t levels = (size_t)1 << q->bits, at = (size_t)span->lane * levels;
+    struct lq_levels_of of = {(int)levels, q->quantizer.levels, q->quantizer.thresholds};
+
+    if (span->opens) {
+        memset(q->counts + at, 0, levels * sizeof(*q->counts));
+        memset(q->sums + at, 0, levels * sizeof(*q->sums));
+        q->squares[span->lane] = 0;
+    }
+    tape->options.kernels->train.quantize_values(
+        &of, lq_tape_data(tape, op->inputs[0], span),
+        (int64_t)span->count * (int64_t)tape->values[op->output].elements, q->counts + at,
+        q->sums + at, &q->squares[span->lane], lq_tape_data(tape, op->output, span));
+}
+
+static void quantize_back(struct lq_tape *tape, struct op *op, const struct span *span)
+{
+    const struct activation_quantizer *q = op->state;
+    float top = q->quantizer.levels[(1 << q->bits) - 1];
+
+    if (op->gives[0])
+        tape->options.kernels->train.quantize_backward(
+            lq_tape_data(tape, op->inputs[0], span), top, lq_tape_gradient(tape, op->output, span),
+            (int64_t)span->count * (int64_t)tape->values[op->output].elements, op->adds[0],
+            lq_tape_gradient(tape, op->inputs[0], span));
+}
+
+/* Statistics of the whole batch, from the lanes' counts of values above each threshold. */
+static void gather(const struct lq_tape *tape, const struct activation_quantizer *q,
+                   struct lq_qem_stats *ret_stats)
+{
+    int levels = 1 << q->bits;
+    double counts[LQ_MAX_LEVELS] = {0}, sums[LQ_MAX_LEVELS] = {0};
+
+    *ret_stats = (struct lq_qem_stats){.sum_squares = 0};
+    for (int lane = 0; lane < LANES; lane++) {
+        if ((int64_t)tape->count * (lane + 1) / LANES == (int64_t)tape->count * lane / LANES)
+            continue;
+        for (int i = 0; i < levels; i++) {
+            counts[i] += q->counts[lane * levels + i];
+            sums[i] += q->sums[lane * levels + i];
+        }
+        ret_stats->sum_squares += q->squares[lane];
+    }
+    for (int level = 0; level < levels; level++) {
+        double above = level + 1 < levels ? counts[level] : 0;
+        double above_sum = level + 1 < levels ? sums[level] : 0;
+        int below = level > 0 ? level - 1 : levels - 1; /* the last entry counts all */
+
+        ret_stats->counts[level] = counts[below] - above;
+        ret_stats->sums[level] = sums[below] - above_sum;
+    }
+}
+
+void lq_tape_move_activations(struct lq_tape *tape)
+{
+    for (int i = 0; i < tape->activation_quantizer_count; i++) {
+        struct activation_quantizer *q = tape->activation_quantizers[i];
+        struct lq_qem_stats stats;
+
+        gather(tape, q, &stats);
+        q->error = lq_qem_relative_error(&q->quantizer, &stats);
+        if (tape->mode == LQ_TAPE_TRAIN && isfinite(stats.sum_squares))
+            move_basis(tape, &q->quantizer, &stats, q->average, q->basis);
+    }
+}
+
+void lq_tape_snap_activations(struct lq_tape *tape)
+{
+    for (int i = 0; i < tape->activation_quantizer_count; i++) {
+        struct activation_quantizer *q = tape->activation_quantizers[i];
+
+        lq_snap_basis(LQ_CODE_UNSIGNED, q->bits, q->basis, q->grid, NULL, &q->snapped);
+        lq_quantizer_init_snapped(&q->quantizer, &q->snapped);
+    }
+}
+
+int lq_tape_add_quantize(struct lq_tape *tape, const struct lq_node *node)
+{
+    struct op *op = lq_tape_add_op(tape, node, sizeof(struct activation_quantizer));
+    size_t levels = (size_t)1 << node->attributes.bits;
+    struct activation_quantizer *q;
+    struct lq_snapped_basis given;
+    void *basis = NULL, *average = NULL;
+    int status;
+
+    if (!op)
+        return LQ_ERR_MEMORY;
+    q = op->state;
+    *q = (struct activation_quantizer){
+        .node = node, .bits = node->attributes.bits, .grid = node->attributes.grid};
+    q->counts = lq_arena_alloc(&tape->arena, LANES * levels, sizeof(double));
+    q->sums = lq_arena_alloc(&tape->arena, LANES * levels, sizeof(double));
+    q->squares = lq_arena_alloc(&tape->arena, LANES, sizeof(double));
+    if (!q->counts || !q->sums || !q->squares)
+        return lq_fail_memory(tape->error);
+    status = lq_tape_add_array(tape, node, "basis", false, (size_t)q->bits, &basis);
+    if (status == LQ_OK)
+        status = lq_tape_add_array(tape, node, "average", true, (size_t)q->bits + 1, &average);
+    if (status != LQ_OK)
+        return status;
+    q->basis = basis;
+    q->average = average;
+    lq_node_basis(node, &given);
+    for (int i = 0; i < q->bits; i++)
+        q->basis[i] = (float)given.integers[i] * given.scale;
+    op->forward = quantize_forward;
+    op->backward = quantize_back;
+    tape->activation_quantizers[tape->activation_quantizer_count++] = q;
+    return LQ_OK;
+}
+
+bool lq_tape_layer(struct lq_tape *tape, int index, struct lq_tape_layer *ret_layer)
+{
+    const struct weight_quantizer *q;
+    double error = 0, squares = 0;
+
+    if (index >= tape->weight_quantizer_count)
+        return false;
+    q = tape->weight_quantizers[index];
+    for (size_t i = 0; i < (size_t)q->rows * (size_t)q->length; i++) {
+        double x = (double)tape->numbers_values[q->offset + i];
+
+        error += (x - (double)q->weights[i]) * (x - (double)q->weights[i]);
+        squares += x * x;
+    }
+    *ret_layer = (struct lq_tape_layer){.name = q->node->name};
+    ret_layer->bits.weight_bits = q->bits;
+    ret_layer->bits.weight_grid = q->grid;
+    ret_layer->weight_error = squares > 0 ? error / squares : 0;
+    for (int i = 0; i < tape->activation_quantizer_count; i++) {
+        const struct activation_quantizer *a = tape->activation_quantizers[i];
+
+        if (a->node->output != q->node->inputs[0])
+            continue;
+        ret_layer->bits.activation_bits = a->bits;
+        ret_layer->bits.activation_grid = a->grid;
+        ret_layer->activation_error = a->error;
+    }
+    return true;
+}

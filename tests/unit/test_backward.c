@@ -1,0 +1,257 @@
+/* test_backward.c - the gradients of every operator, against finite differences.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The loss is a random linear function of the network's outputs. A parameter is moved a little up
+ * and down; what the loss changes by must be what the gradient says. Operators without parameters
+ * stand behind a convolution, whose weights' gradients pass through theirs.
+ */
+#include "support/suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/rng.h"
+#include "format/onnx.h"
+#include "support/onnx_text.h"
+#include "train/tape.h"
+
+enum { BATCH = 6, THREADS = 2, ROOM = 1 << 16 };
+
+static struct lq_kernels kernels;
+
+static void setup(void)
+{
+    lq_kernels_init(&kernels, lq_cpu_detect());
+}
+
+/* "tensor NAME float DIMS" and random numbers around a mean. */
+static int put_tensor(char *text, struct lq_rng *rng, const char *name, const char *dims,
+                      float mean, float deviation)
+{
+    int count = 1, at = sprintf(text, "tensor %s float %s", name, dims);
+
+    for (const char *d = dims; d; d = strchr(d, ',') ? strchr(d, ',') + 1 : NULL)
+        count *= atoi(d);
+    for (int i = 0; i < count; i++)
+        at += sprintf(text + at, " %.5f", (double)(mean + deviation * lq_rng_normal(rng)));
+    return at + sprintf(text + at, "\n");
+}
+
+static struct lq_graph *make_graph(const char *tensors, const char *nodes, struct lq_rng *rng)
+{
+    char *text = malloc(ROOM), line[128], dims[64], name[32];
+    size_t at = (size_t)sprintf(text, "opset 13\ninput x float N,3,9,7\noutput y\n"), size;
+    struct lq_meta meta = {.name = "net"};
+    struct lq_error error = {0};
+    struct lq_graph *graph;
+    float mean, deviation;
+    uint8_t *bytes;
+
+    while (sscanf(tensors, "%127[^\n]", line) == 1) {
+        ck_assert_int_eq(sscanf(line, "%31s %63s %f %f", name, dims, &mean, &deviation), 4);
+        at += (size_t)put_tensor(text + at, rng, name, dims, mean, deviation);
+        tensors += strlen(line) + (tensors[strlen(line)] == '\n');
+    }
+    sprintf(text + at, "%s", nodes);
+    bytes = onnx_from_text(text, &size);
+    ck_assert_msg(lq_onnx_import(bytes, size, &meta, &graph, &error) == LQ_OK, "%s", error.text);
+    free(bytes);
+    free(text);
+    return graph;
+}
+
+struct net {
+    struct lq_graph *graph;
+    struct lq_tape *tape;
+    float *input, *direction;
+    int classes;
+};
+
+static void net_init(struct net *net, const char *tensors, const char *nodes, struct lq_rng *rng)
+{
+    struct lq_tape_options options = {.batch = BATCH,
+                                      .threads = THREADS,
+                                      .kernels = &kernels,
+                                      .basis_momentum = 0.9,
+                                      .statistics_momentum = 0.9};
+    struct lq_error error = {0};
+
+    net->graph = make_graph(tensors, nodes, rng);
+    ck_assert_msg(lq_tape_create(net->graph, &options, &net->tape, &error) == LQ_OK, "%s",
+                  error.text);
+    net->classes = lq_graph_classes(net->graph);
+    net->input = malloc(sizeof(float) * BATCH * 3 * 9 * 7);
+    net->direction = malloc(sizeof(float) * BATCH * (size_t)net->classes);
+    for (int i = 0; i < BATCH * 3 * 9 * 7; i++)
+        net->input[i] = lq_rng_normal(rng);
+    for (int i = 0; i < BATCH * net->classes; i++)
+        net->direction[i] = lq_rng_normal(rng);
+}
+
+static void net_deinit(struct net *net)
+{
+    lq_tape_destroy(net->tape);
+    lq_graph_destroy(net->graph);
+    free(net->input);
+    free(net->direction);
+}
+
+static double net_loss(struct net *net)
+{
+    const float *logits;
+    double sum = 0;
+
+    lq_tape_forward(net->tape, net->input, BATCH, LQ_TAPE_TRAIN, &logits);
+    for (int i = 0; i < BATCH * net->classes; i++)
+        sum += (double)logits[i] * (double)net->direction[i];
+    return sum;
+}
+
+/* Each parameter's gradient, at up to 24 of its numbers, within a fiftieth of the largest. Where a
+ * kink lies between the two points, differences are wrong: one number in twelve may be. */
+static void check_gradients(struct net *net, struct lq_rng *rng)
+{
+    float *values = lq_tape_values(net->tape), *gradients = lq_tape_gradients(net->tape);
+    size_t numbers = lq_tape_numbers(net->tape);
+    float *kept = malloc(numbers * sizeof(*kept));
+
+    net_loss(net);
+    lq_tape_backward(net->tape, net->direction);
+    memcpy(kept, gradients, numbers * sizeof(*kept));
+    for (int i = 0; i < lq_tape_param_count(net->tape); i++) {
+        const struct lq_tape_param *p = lq_tape_param(net->tape, i);
+        double largest = 1e-3, worst = 0;
+        int tries = p->count < 24 ? (int)p->count : 24, wrong = 0;
+
+        for (size_t k = 0; k < p->count; k++)
+            largest = fmax(largest, fabs((double)kept[p->offset + k]));
+        for (int try = 0; try < tries; try++) {
+            size_t at = p->offset + lq_rng_below(rng, (uint32_t)p->count);
+            float value = values[at], step = 5e-4f;
+            double up, down, difference;
+
+            values[at] = value + step;
+            up = net_loss(net);
+            values[at] = value - step;
+            down = net_loss(net);
+            values[at] = value;
+            difference = fabs((up - down) / (2 * (double)step) - (double)kept[at]) / largest;
+            wrong += difference > 0.02;
+            worst = fmax(worst, difference);
+        }
+        ck_assert_msg(wrong <= (tries + 11) / 12, "%s: %d of %d differ, by up to %g of %g", p->name,
+                      wrong, tries, worst, largest);
+    }
+    free(kept);
+}
+
+static void check_net(const char *tensors, const char *nodes)
+{
+    struct lq_rng rng;
+    struct net net;
+
+    lq_rng_init(&rng, (uint64_t)rand(), 0);
+    net_init(&net, tensors, nodes, &rng);
+    check_gradients(&net, &rng);
+    net_deinit(&net);
+}
+
+#define CONV_W1 "w1 8,3,3,3 0 0.3\n"
+#define BN(n)   "g" n " 8 1 0.3\nb" n " 8 0.1 0.3\nm" n " 8 0 0.1\nv" n " 8 1 0.01\n"
+#define HEAD    "GlobalAveragePool z p\nFlatten p f\nGemm f,wd,bd y transB=1\n"
+#define HEAD_W  "wd 5,8 0 0.5\nbd 5 0 0.5\n"
+
+START_TEST(test_conv_and_dense)
+{
+    check_net(CONV_W1 "c1 8 0 1\nw2 8,4,3,2 0 0.3\n" HEAD_W,
+              "Conv x,w1,c1 a strides=[2,1] pads=[1,0,2,1]\n"
+              "Conv a,w2 z group=2 dilations=[2,1] pads=[1,1,1,1]\n" HEAD);
+}
+END_TEST
+
+START_TEST(test_norm_relu)
+{
+    check_net(CONV_W1 BN("1") "w2 8,8,1,1 0 0.3\n" BN("2") HEAD_W,
+              "Conv x,w1 a\nBatchNormalization a,g1,b1,m1,v1 n\nRelu n r\n"
+              "Conv r,w2 c\nBatchNormalization c,g2,b2,m2,v2 z\n" HEAD);
+}
+END_TEST
+
+START_TEST(test_residual)
+{
+    check_net(
+        CONV_W1 BN("1") "w2 8,8,3,3 0 0.3\n" BN("2") "w3 8,8,3,3 0 0.3\n" BN(
+            "3") "w4 8,8,1,1 0 0.3\n" BN("4") HEAD_W,
+        "Conv x,w1 a\nBatchNormalization a,g1,b1,m1,v1 n\nRelu n r\n"
+        "Conv r,w2 c pads=[1,1,1,1]\nBatchNormalization c,g2,b2,m2,v2 d\nAdd d,r s\nRelu s t\n"
+        "Conv t,w3 e pads=[1,1,1,1]\nBatchNormalization e,g3,b3,m3,v3 h\n"
+        "Conv t,w4 i\nBatchNormalization i,g4,b4,m4,v4 j\nAdd h,j k\nAdd k,t z\n" HEAD);
+}
+END_TEST
+
+START_TEST(test_pools)
+{
+    check_net(CONV_W1 HEAD_W,
+              "Conv x,w1 a pads=[1,1,1,1]\nMaxPool a b kernel_shape=[3,3] strides=[2,2] "
+              "pads=[1,1,1,1]\nAveragePool a c kernel_shape=[3,2] strides=[2,2] pads=[1,0,1,0] "
+              "ceil_mode=1\nConcat b,c d axis=2\nAveragePool d z kernel_shape=[2,2] "
+              "pads=[1,1,1,1] count_include_pad=1\n" HEAD);
+}
+END_TEST
+
+START_TEST(test_clip_pad_slice)
+{
+    check_net(CONV_W1 HEAD_W, "tensor low float () -0.5\ntensor high float () 0.6\n"
+                              "tensor q int64 8 0 0 1 2 0 0 0 1\ntensor v float () 0.3\n"
+                              "tensor s int64 2 1 2\ntensor e int64 2 8 9\ntensor ax int64 2 2 3\n"
+                              "tensor st int64 2 2 1\n"
+                              "Conv x,w1 a pads=[1,1,1,1]\nClip a,low,high b\nPad b,q,v c\n"
+                              "Slice c,s,e,ax,st z\n" HEAD);
+}
+END_TEST
+
+START_TEST(test_lrn_concat)
+{
+    check_net("w1 4,3,3,3 0 0.3\n" HEAD_W,
+              "Conv x,w1 a pads=[1,1,1,1]\nLRN a b size=3 alpha=0.5 beta=0.75 bias=1.0\n"
+              "Concat b,a z axis=1\n" HEAD);
+}
+END_TEST
+
+/* A softmax at the end is left out of training; elsewhere it has a gradient. */
+START_TEST(test_softmax)
+{
+    check_net("w1 8,3,3,3 0 0.3\nwe 8,8 0 1\nbe 8 0 0.5\n" HEAD_W,
+              "Conv x,w1 a\nGlobalAveragePool a b\nFlatten b c\nGemm c,we,be d transB=1\n"
+              "Softmax d e axis=1\nGemm e,wd,bd y transB=1\n");
+}
+END_TEST
+
+START_TEST(test_flatten_map)
+{
+    check_net(CONV_W1 "wd 5,112 0 0.5\nbd 5 0 0.5\n",
+              "Conv x,w1 a strides=[7,1] pads=[1,1,1,1]\nFlatten a f\n"
+              "Gemm f,wd,bd y transB=1\n");
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("backward");
+
+    tcase_add_checked_fixture(tests, setup, NULL);
+    tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, test_conv_and_dense);
+    tcase_add_test(tests, test_norm_relu);
+    tcase_add_test(tests, test_residual);
+    tcase_add_test(tests, test_pools);
+    tcase_add_test(tests, test_clip_pad_slice);
+    tcase_add_test(tests, test_lrn_concat);
+    tcase_add_test(tests, test_softmax);
+    tcase_add_test(tests, test_flatten_map);
+    return suite_main("backward", tests);
+}
