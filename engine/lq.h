@@ -324,6 +324,7 @@ struct lq_evaluate_options {
     int threads; /* 0: one per CPU that this process may use */
     enum lq_form form;
     int64_t limit; /* only the first images of the data set; 0: all */
+    int every;     /* only each every-th image: every - 1, 2 every - 1, ...; 0: all */
     struct lq_progress progress;
 };
 struct lq_evaluation {
@@ -444,6 +445,90 @@ int lq_arch_preprocess(const struct lq_arch_options *options, struct lq_preproce
  */
 int lq_model_create_arch(const struct lq_engine *engine, const struct lq_arch_options *options,
                          struct lq_model **ret_model, struct lq_error *error) LQ_MUST_CHECK;
+
+/* ------------------------------------------------------------------------------------------------
+ * Training
+ */
+
+enum lq_rate_curve {
+    LQ_RATE_STEPS,  /* a tenth at each milestone */
+    LQ_RATE_LINEAR, /* to 0 at the end */
+    LQ_RATE_COSINE  /* the same along half a cosine */
+};
+
+enum lq_train_event_kind {
+    LQ_TRAIN_STARTED,    /* or went on from a checkpoint, at `step` */
+    LQ_TRAIN_STEP,       /* after each step */
+    LQ_TRAIN_EPOCH,      /* after each epoch: means over it, and top-1 where it was evaluated */
+    LQ_TRAIN_CHECKPOINT, /* one was written */
+    LQ_TRAIN_FINISHED    /* with the top-1 of the final network */
+};
+struct lq_train_event {
+    enum lq_train_event_kind kind;
+    int64_t step, steps; /* done; in all */
+    int64_t epoch;       /* 1 for the first */
+    double loss;
+    double accuracy; /* percent of the training images, as augmented; of the epoch so far */
+    double rate;     /* learning rate */
+    double images_per_s, seconds_left;
+    double top1;    /* percent; -1: not evaluated */
+    size_t bytes;   /* of the trainer's buffers */
+    int64_t images; /* of an epoch */
+};
+
+struct lq_train_options {
+    /* quantized before it is trained, from its float weights (lq_model_quantize); all bits 0 and no
+     * exceptions: trained as it is */
+    struct lq_bits bits;
+    const struct lq_layer_bits *layers;
+    int layer_count;
+    enum lq_quantizer_kind quantizer;
+    bool scratch; /* random weights instead of the model's */
+
+    int batch; /* 0: 128 */
+    int epochs;
+    double rate, momentum, decay; /* momentum 0: 0.9 */
+    bool plain_momentum;          /* not Nesterov's */
+    enum lq_rate_curve curve;
+    double warmup;            /* epochs */
+    const double *milestones; /* epochs; NULL: 41 % and 61.5 % of them, as 82 and 123 of 200 */
+    int milestone_count;
+
+    double smoothing;         /* of the labels, 0..1 */
+    double average;           /* decay of a moving average of the parameters, which is what is kept;
+                                 0: none */
+    struct lq_model *teacher; /* NULL: none */
+    double distillation;      /* its part of the loss; 0: a half */
+    double temperature;       /* 0: 3 */
+
+    const char *augmentation; /* NULL: "crop4-mean,flip" */
+    int hold_out;             /* every so many-th training image is left out, and they are what is
+                                 evaluated; 0: none, the test set is */
+    int evaluate_every;       /* epochs; 0: only the final network */
+    int64_t reestimate;       /* images that BatchNorm statistics are taken from at the end; 0: the
+                                 running ones are kept */
+    uint64_t seed;
+    int threads; /* 0: one per CPU */
+
+    const char *checkpoint;    /* file, written every checkpoint_minutes, when it is cancelled, and
+                                  at the end; NULL: none */
+    double checkpoint_minutes; /* 0: 5 */
+    bool resume;               /* from that file, if it exists */
+
+    /* Called from the thread that trains; true: write a checkpoint and stop. */
+    bool (*event)(void *context, const struct lq_train_event *event);
+    void *context;
+};
+
+/* Trains a copy of the model: SGD on mini-batches, the paper's algorithm 2 where layers are
+ * quantized. test may be NULL (nothing is evaluated then unless hold_out is set). The result does
+ * not depend on the number of threads, nor on interruptions, to the bit. Errors: LQ_ERR_INVALID
+ * (options; a label beyond the classes; a checkpoint of another run), LQ_ERR_NUMERIC (the loss or a
+ * gradient is not finite; the text names step and layer, the last checkpoint is kept),
+ * LQ_ERR_CANCELLED, LQ_ERR_UNSUPPORTED, those of reading images. */
+int lq_train(struct lq_model *model, const struct lq_dataset *train, const struct lq_dataset *test,
+             const struct lq_train_options *options, struct lq_model **ret_model,
+             struct lq_error *error) LQ_MUST_CHECK;
 
 /* A copy of the model with one more line of provenance, or a changed one. */
 int lq_model_with_provenance(const struct lq_model *model, const char *key, const char *value,

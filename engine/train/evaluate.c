@@ -16,7 +16,8 @@
 struct evaluating {
     const struct lq_graph *graph;
     const struct lq_dataset *dataset;
-    int64_t first; /* item of the batch's first image */
+    int64_t first; /* of the batch, counted among those that are evaluated */
+    int every;
     int classes;
     size_t input_size; /* numbers of one image */
     uint8_t *inputs;
@@ -27,6 +28,12 @@ struct evaluating {
     int status;
     struct lq_error *error;
 };
+
+/* Item i of those that are evaluated. */
+static int64_t item_at(const struct evaluating *e, int64_t i)
+{
+    return (i + 1) * e->every - 1;
+}
 
 static double now(void)
 {
@@ -42,8 +49,8 @@ static void load_input(void *context, int item, int worker)
     struct lq_error error = {0};
     const struct lq_shape *shape = &e->graph->values[e->graph->input].shape;
     int status =
-        lq_dataset_pixels(e->dataset, e->first + item, &e->graph->meta.preprocess, shape->dims[2],
-                          e->inputs + (size_t)item * e->input_size, &error);
+        lq_dataset_pixels(e->dataset, item_at(e, e->first + item), &e->graph->meta.preprocess,
+                          shape->dims[2], e->inputs + (size_t)item * e->input_size, &error);
 
     (void)worker;
     if (status == LQ_OK)
@@ -77,11 +84,11 @@ static int count_batch(struct evaluating *e, int count)
 {
     for (int i = 0; i < count; i++) {
         const float *output = e->outputs + (size_t)i * (size_t)e->classes;
-        int64_t label = lq_dataset_label(e->dataset, e->first + i);
+        int64_t label = lq_dataset_label(e->dataset, item_at(e, e->first + i));
 
         if (label < 0 || label >= e->classes)
             return lq_fail(e->error, LQ_ERR_INVALID, "item %lld has class %lld of %d",
-                           (long long)(e->first + i), (long long)label, e->classes);
+                           (long long)item_at(e, e->first + i), (long long)label, e->classes);
         int rank = rank_of(output, e->classes, (int)label);
 
         e->top1 += rank == 0;
@@ -120,11 +127,13 @@ int lq_evaluate_program(const struct lq_program *program, const struct lq_datase
                         struct lq_evaluation *ret_evaluation, struct lq_error *error)
 {
     const struct lq_graph *graph = program->graph;
-    int64_t total = lq_dataset_count(dataset);
+    int every = options->every > 1 ? options->every : 1;
+    int64_t total = lq_dataset_count(dataset) / every;
     int classes = lq_graph_classes(graph), status;
     struct evaluating e = {.graph = graph,
                            .dataset = dataset,
                            .classes = classes,
+                           .every = every,
                            .input_size =
                                (size_t)lq_shape_elements(&graph->values[graph->input].shape),
                            .error = error};

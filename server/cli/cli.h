@@ -12,7 +12,7 @@
 /* Exit statuses. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
-#define CLI_MAX_OPTIONS 16
+#define CLI_MAX_OPTIONS 40
 
 struct cli_option {
     const char *name;     /* without the dashes; NULL ends the table */
@@ -31,8 +31,8 @@ struct cli_command {
     int (*run)(const struct cli_arguments *arguments);
 };
 
-extern const struct cli_command command_import, command_new, command_quantize, command_evaluate,
-    command_classify, command_inspect, command_bench;
+extern const struct cli_command command_import, command_new, command_train, command_quantize,
+    command_evaluate, command_classify, command_inspect, command_bench;
 
 /* All of them, in the order of the help; NULL ends the table. */
 extern const struct cli_command *const cli_commands[];

@@ -5,5 +5,6 @@
 #include "cli/cli.h"
 
 const struct cli_command *const cli_commands[] = {
-    &command_import,   &command_new,     &command_quantize, &command_evaluate,
-    &command_classify, &command_inspect, &command_bench,    NULL};
+    &command_import,   &command_new,      &command_train,
+    &command_quantize, &command_evaluate, &command_classify,
+    &command_inspect,  &command_bench,    NULL};

@@ -1,0 +1,91 @@
+/* lq_train.c - the door to training.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "base/status.h"
+#include "lq_model.h"
+#include "train/trainer.h"
+
+static bool is_quantizing(const struct lq_train_options *o)
+{
+    return o->bits.weight_bits || o->bits.activation_bits || o->layer_count > 0;
+}
+
+/* The quantized network's shape and first bases: those of lq_model_quantize. */
+static int quantize(struct lq_model *model, const struct lq_dataset *train,
+                    const struct lq_train_options *o, struct lq_model **ret_model,
+                    struct lq_error *error)
+{
+    struct lq_quantize_options options = {.bits = o->bits,
+                                          .layers = o->layers,
+                                          .layer_count = o->layer_count,
+                                          .quantizer = o->quantizer,
+                                          .augmentation = o->augmentation,
+                                          .seed = o->seed,
+                                          .threads = o->threads};
+    struct lq_quantize_report report = {0};
+    int status = lq_model_quantize(model, train, &options, ret_model, &report, error);
+
+    if (status == LQ_OK)
+        lq_quantize_report_deinit(&report);
+    return status;
+}
+
+/* The teacher's program, whose floats are exact enough. */
+static int make_teacher(const struct lq_train_options *o, const struct lq_kernels *kernels,
+                        struct lq_program **ret_program, struct lq_error *error)
+{
+    struct lq_lower_options options = {LQ_FORM_AUTO, false, kernels};
+
+    if (!o->teacher)
+        return LQ_OK;
+    return lq_program_create(o->teacher->graph, &options, ret_program, error);
+}
+
+/* The model that training starts from: with random weights if so wished. */
+static int start_model(struct lq_model *model, const struct lq_train_options *o,
+                       struct lq_model **ret_model, struct lq_error *error)
+{
+    struct lq_graph *graph;
+    int status;
+
+    if (!o->scratch) {
+        *ret_model = lq_model_ref(model);
+        return LQ_OK;
+    }
+    status = lq_randomise_graph(model->graph, o->seed, &graph, error);
+    return status == LQ_OK ? lq_model_create(model->engine, graph, ret_model, error) : status;
+}
+
+int lq_train(struct lq_model *model, const struct lq_dataset *train, const struct lq_dataset *test,
+             const struct lq_train_options *options, struct lq_model **ret_model,
+             struct lq_error *error)
+{
+    const struct lq_kernels *kernels = lq_engine_kernels(model->engine);
+    struct lq_train_options o;
+    struct lq_model *start = NULL, *quantized = NULL;
+    struct lq_program *teacher = NULL;
+    struct lq_graph *graph;
+    int status = lq_train_resolve(options, &o, error);
+
+    if (status == LQ_OK)
+        status = start_model(model, &o, &start, error);
+    if (status == LQ_OK && is_quantizing(&o))
+        status = quantize(start, train, &o, &quantized, error);
+    if (status == LQ_OK)
+        status = make_teacher(&o, kernels, &teacher, error);
+    if (status == LQ_OK) {
+        struct lq_trainer_input input = {.graph = quantized ? quantized->graph : start->graph,
+                                         .latent = quantized ? start->graph : NULL,
+                                         .teacher = teacher,
+                                         .train = train,
+                                         .test = test,
+                                         .kernels = kernels};
+
+        status = lq_trainer_run(&input, &o, &graph, error);
+    }
+    lq_program_destroy(teacher);
+    lq_model_unref(quantized);
+    lq_model_unref(start);
+    return status == LQ_OK ? lq_model_create(model->engine, graph, ret_model, error) : status;
+}
