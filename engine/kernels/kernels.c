@@ -29,6 +29,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .nibbles_lanes = 1,
     };
     lq_train_kernels_c(&kernels->train);
+    lq_winograd_c(&kernels->winograd);
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
         kernels->encode_sums = lq_encode_sums_avx2;
@@ -47,6 +48,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->nibbles_lanes = 32;
         kernels->prefers_nibbles = true;
         lq_train_kernels_avx2(&kernels->train);
+        lq_winograd_avx2(&kernels->winograd);
         best = LQ_CPU_AVX2;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "kernels/train.h"
+#include "kernels/winograd.h"
 
 #define LQ_MAX_LANES 16
 
@@ -178,6 +179,7 @@ struct lq_kernels {
     int planes_lanes;
     lq_windows_product *windows_product;
     lq_windows_outer *windows_outer;
+    struct lq_winograd winograd;
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
     struct lq_train_kernels train;
 };

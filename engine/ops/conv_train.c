@@ -1,468 +1,158 @@
-/* conv_train.c - float convolutions of training: forward, and the gradients of input and weights.
+/* conv_train.c - float convolutions of training: the choice of a method, and what threads share.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * All three are made of windows of elements that lie in runs (kernels/kernels.h). Where windows
- * reach over the border, a piece of the map is first copied into lines with zeros around it, which
- * fits L2. The gradient of the input is a convolution of d_y: input pixel p = first + stride * i
- * gets w[k] from output pixel o where p = stride * o - pad + dilation * k, so that for each of the
- * `stride` phases `first` the taps k that leave no remainder form a convolution of their own with
- * stride 1, and with the taps in descending order.
+ * Images are independent but for the gradient of the weights. There the batch is cut into pieces
+ * with sums of their own, as many as the shapes say, never the threads.
  */
-#include "ops/conv_train.h"
-
-#include <string.h>
-
 #include "base/arena.h"
 #include "base/size.h"
+#include "ops/conv_method.h"
 
 enum {
-    WINDOW_BYTES = 96 * 1024, /* of a piece of a padded map: a fifth of the smallest L2 */
-    PIECES = 16,              /* of a batch, for the gradient of the weights, and the least */
-    SUMS_BYTES = 16 << 20     /* of all pieces' gradients of weights, roughly */
+    PIECES = 16,          /* of a batch, for the gradient of the weights */
+    SUMS_BYTES = 16 << 20 /* of all pieces' sums, roughly */
 };
 
-/* One axis of a convolution, or of one phase of a transposed one: result first + out_step * i reads
- * source in_step * i + offset + gap * t with tap kernel_first + kernel_step * t, t = 0..taps-1. */
-struct axis {
-    int count, first, out_step;
-    int in_step, offset, gap, taps;
-    int kernel_first, kernel_step;
-};
-
-struct axis_shape {
-    int in, out, kernel, stride, dilation, pad;
-};
-
-static struct axis_shape axis_shape(const struct lq_conv_geometry *g, bool vertical)
+static int items_of(const struct lq_conv_train *conv, bool backward)
 {
-    const struct lq_window *w = &g->window;
+    const struct lq_conv_geometry *g = &conv->geometry;
 
-    return vertical ? (struct axis_shape){g->in.height, g->out.height, w->kernel_h,
-                                          w->stride_h,  w->dilation_h, w->pad_top}
-                    : (struct axis_shape){g->in.width, g->out.width,  w->kernel_w,
-                                          w->stride_w, w->dilation_w, w->pad_left};
+    return g->groups * lq_panels(backward ? g->group_in : g->group_out, LQ_FLOAT_LANES);
 }
 
-static struct axis forward_axis(const struct axis_shape *s)
+static size_t aligned_bytes(size_t floats)
 {
-    return (struct axis){.count = s->out,
-                         .out_step = 1,
-                         .in_step = s->stride,
-                         .offset = -s->pad,
-                         .gap = s->dilation,
-                         .taps = s->kernel,
-                         .kernel_step = 1};
+    return lq_size_round_up(floats * sizeof(float), LQ_ALIGNMENT);
 }
 
-/* No taps: none falls on this phase. */
-static struct axis backward_axis(const struct axis_shape *s, int phase)
+size_t lq_conv_packed_floats(const struct lq_conv_train *conv, bool backward)
 {
-    struct axis axis = {.count = (s->in - phase + s->stride - 1) / s->stride,
-                        .first = phase,
-                        .out_step = s->stride,
-                        .in_step = 1,
-                        .gap = 1};
-    int last = 0;
+    return conv->method->packed_floats(conv, backward);
+}
 
-    for (int k = s->kernel - 1; k >= 0; k--) {
-        if ((phase + s->pad - k * s->dilation) % s->stride != 0)
-            continue;
-        if (axis.taps == 0) {
-            axis.kernel_first = k;
-            axis.offset = (phase + s->pad - k * s->dilation) / s->stride;
-        } else if (axis.taps == 1) {
-            axis.gap = (last - k) * s->dilation / s->stride;
-            axis.kernel_step = k - last;
-        }
-        axis.taps++;
-        last = k;
+void lq_conv_pack(const struct lq_conv_train *conv, bool backward, const float *w,
+                  float *ret_packed)
+{
+    for (int item = 0; item < items_of(conv, backward); item++)
+        conv->method->pack(conv, backward, w, item, ret_packed);
+}
+
+/* One pass of the batch, in as many pieces as there are threads. */
+struct pass_job {
+    struct lq_conv_call call;
+    const float *w;
+    float *packed;
+    int pieces;
+    uint8_t *scratch;
+    size_t scratch_bytes; /* of a worker */
+};
+
+static void pack_item(void *context, int item, int worker)
+{
+    const struct pass_job *job = context;
+
+    (void)worker;
+    job->call.conv->method->pack(job->call.conv, job->call.backward, job->w, item, job->packed);
+}
+
+static void run_piece(void *context, int piece, int worker)
+{
+    const struct pass_job *job = context;
+    struct lq_conv_call call = job->call;
+    int64_t batch = call.conv->batch;
+
+    call.first = (int)(batch * piece / job->pieces);
+    call.count = (int)(batch * (piece + 1) / job->pieces) - call.first;
+    call.scratch = job->scratch + (size_t)worker * job->scratch_bytes;
+    call.conv->method->run(&call);
+}
+
+static void run_pass(const struct lq_conv_work *work, struct lq_conv_call *call, const float *w)
+{
+    const struct lq_conv_train *conv = call->conv;
+    int threads = work->pool ? lq_pool_threads(work->pool) : 1, pieces = threads * 2;
+    struct pass_job job = {.w = w,
+                           .packed = work->scratch,
+                           .pieces = threads == 1           ? 1
+                                     : conv->batch < pieces ? conv->batch
+                                                            : pieces,
+                           .scratch = work->scratch,
+                           .scratch_bytes = conv->method->scratch(conv, call->backward)};
+
+    call->packed = w;
+    if (!work->packed) {
+        job.scratch += aligned_bytes(lq_conv_packed_floats(conv, call->backward));
+        call->packed = job.packed;
     }
-    return axis;
+    job.call = *call;
+    if (!work->packed)
+        lq_pool_run(work->pool, items_of(conv, call->backward), pack_item, &job);
+    lq_pool_run(work->pool, job.pieces, run_piece, &job);
 }
 
-/* A direction of a layer: maps by group, and how it is cut. */
-struct pass {
-    const struct lq_conv_train *conv;
-    bool backward; /* from d_y to d_x */
-    struct lq_map from, to;
-    int group_from, group_to; /* channels of one group */
-    int phases_h, phases_w;
-    int low_y, low_x; /* the first source line and column, relative to in_step * i, of any phase */
-    int high_y, high_x;
-    int in_step_h, count_h; /* lines of results, of the first phase */
-    int window_width;
-    bool direct;       /* windows lie inside the map: no copy */
-    int images, lines; /* of a piece */
-    int image_pieces, line_pieces;
-    size_t window_bytes;  /* of a piece's copy */
-    size_t weights_bytes; /* packed, of all groups */
+void lq_conv_forward(const struct lq_conv_train *conv, const struct lq_conv_work *work,
+                     const float *x, const float *w, float *y)
+{
+    struct lq_conv_call call = {.conv = conv, .map = x, .result = y};
+
+    run_pass(work, &call, w);
+}
+
+void lq_conv_backward_input(const struct lq_conv_train *conv, const struct lq_conv_work *work,
+                            const float *d_y, const float *w, float *d_x)
+{
+    struct lq_conv_call call = {
+        .conv = conv, .backward = true, .add = work->add, .map = d_y, .result = d_x};
+
+    run_pass(work, &call, w);
+}
+
+size_t lq_conv_sums_floats(const struct lq_conv_train *conv)
+{
+    return conv->method->sums_floats(conv);
+}
+
+void lq_conv_add_sums(const struct lq_conv_train *conv, const struct lq_conv_work *work,
+                      const float *x, const float *d_y, float *sums)
+{
+    struct lq_outer_call call = {.conv = conv,
+                                 .count = conv->batch,
+                                 .panels = items_of(conv, false) / conv->geometry.groups,
+                                 .opens = !work->add,
+                                 .x = x,
+                                 .d_y = d_y,
+                                 .sums = sums,
+                                 .scratch = work->scratch};
+
+    conv->method->outer(&call);
+}
+
+void lq_conv_finish_sums(const struct lq_conv_train *conv, const float *sums, int parts, float *d_w)
+{
+    for (int item = 0; item < items_of(conv, false); item++)
+        conv->method->finish(conv, sums, parts, item, d_w);
+}
+
+/* How the gradient of the weights is split: pieces of the batch, each with its own sums, and parts
+ * of the panels. */
+struct split {
+    int pieces;
+    int parts, panels; /* panels of each part */
 };
-
-static struct axis pass_axis(const struct pass *pass, bool vertical, int phase)
-{
-    struct axis_shape shape = axis_shape(&pass->conv->geometry, vertical);
-
-    return pass->backward ? backward_axis(&shape, phase) : forward_axis(&shape);
-}
-
-static void find_extent(const struct pass *pass, bool vertical, int *ret_low, int *ret_high)
-{
-    int phases = vertical ? pass->phases_h : pass->phases_w;
-    int low = 0, high = -1;
-
-    for (int phase = 0; phase < phases; phase++) {
-        struct axis axis = pass_axis(pass, vertical, phase);
-        int last = axis.offset + (axis.taps - 1) * axis.gap;
-
-        if (axis.taps == 0)
-            continue;
-        low = high < low || axis.offset < low ? axis.offset : low;
-        high = high < low || last > high ? last : high;
-    }
-    *ret_low = low;
-    *ret_high = high < low ? low : high;
-}
 
 static int clamp(int value, int low, int high)
 {
     return value < low ? low : value > high ? high : value;
 }
 
-/* Lines of the source that `lines` lines of results see. */
-static int window_lines(const struct pass *pass, int lines)
+static struct split make_split(const struct lq_conv_train *conv)
 {
-    return (lines - 1) * pass->in_step_h + pass->high_y - pass->low_y + 1;
-}
-
-static void cut(struct pass *pass)
-{
-    int batch = pass->conv->batch;
-    size_t line = (size_t)pass->window_width * (size_t)pass->group_from * sizeof(float);
-    size_t image = line * (size_t)window_lines(pass, pass->count_h);
-
-    pass->images = 1;
-    pass->lines = pass->count_h;
-    if (image > 2 * (size_t)WINDOW_BYTES) {
-        int fit = (int)(WINDOW_BYTES / line) - (pass->high_y - pass->low_y);
-
-        pass->lines = clamp(fit / pass->in_step_h, 1, pass->count_h);
-        if (pass->lines > 4)
-            pass->lines -= pass->lines % 4;
-    } else {
-        pass->images = clamp((int)(WINDOW_BYTES / image), 1, batch / PIECES + 1);
-    }
-    pass->image_pieces = lq_ceil_div(batch, pass->images);
-    pass->line_pieces = lq_ceil_div(pass->count_h, pass->lines);
-    pass->window_bytes = pass->direct
-                             ? 0
-                             : lq_size_round_up((size_t)pass->images * line *
-                                                    (size_t)window_lines(pass, pass->lines),
-                                                LQ_ALIGNMENT);
-}
-
-static struct pass make_pass(const struct lq_conv_train *conv, bool backward)
-{
-    const struct lq_conv_geometry *g = &conv->geometry;
-    struct pass pass = {.conv = conv,
-                        .backward = backward,
-                        .from = backward ? g->out : g->in,
-                        .to = backward ? g->in : g->out,
-                        .group_from = backward ? g->group_out : g->group_in,
-                        .group_to = backward ? g->group_in : g->group_out,
-                        .phases_h = backward ? clamp(g->window.stride_h, 1, g->in.height) : 1,
-                        .phases_w = backward ? clamp(g->window.stride_w, 1, g->in.width) : 1};
-    struct axis y = pass_axis(&pass, true, 0), x = pass_axis(&pass, false, 0);
-
-    find_extent(&pass, true, &pass.low_y, &pass.high_y);
-    find_extent(&pass, false, &pass.low_x, &pass.high_x);
-    pass.in_step_h = y.in_step;
-    pass.count_h = y.count;
-    int last_x = x.in_step * (x.count - 1) + pass.high_x;
-    int last_y = y.in_step * (y.count - 1) + pass.high_y;
-    pass.window_width = last_x - pass.low_x + 1;
-    pass.direct =
-        pass.low_x >= 0 && pass.low_y >= 0 && last_x < pass.from.width && last_y < pass.from.height;
-    pass.weights_bytes = (size_t)g->groups * (size_t)g->taps * (size_t)pass.group_from *
-                         (size_t)lq_panels(pass.group_to, LQ_FLOAT_LANES) * LQ_FLOAT_LANES *
-                         sizeof(float);
-    cut(&pass);
-    return pass;
-}
-
-/* A piece of the source map: images, lines and columns (negative, or beyond: zeros), and the
- * channels of one group. */
-struct piece {
-    int image, images, line, lines; /* of results, in the first phase's count */
-    int group;
-};
-
-static void copy_line(const struct pass *pass, const float *line, float *to)
-{
-    size_t part = (size_t)pass->group_from, pixel = (size_t)pass->from.channels;
-    int left = clamp(-pass->low_x, 0, pass->window_width);
-    int first = pass->low_x > 0 ? pass->low_x : 0;
-    int middle = clamp(pass->from.width - first, 0, pass->window_width - left);
-
-    memset(to, 0, (size_t)left * part * sizeof(float));
-    to += (size_t)left * part;
-    line += (size_t)first * pixel;
-    if (part == pixel)
-        memcpy(to, line, (size_t)middle * part * sizeof(float));
-    else
-        for (int x = 0; x < middle; x++)
-            memcpy(to + (size_t)x * part, line + (size_t)x * pixel, part * sizeof(float));
-    to += (size_t)middle * part;
-    memset(to, 0, (size_t)(pass->window_width - left - middle) * part * sizeof(float));
-}
-
-/* Copies a piece with its border: [images][window_lines][window_width][group_from]. */
-static void copy_windows(const struct pass *pass, const struct piece *piece, const float *map,
-                         float *to)
-{
-    size_t line_floats = (size_t)pass->from.width * (size_t)pass->from.channels;
-    size_t to_line = (size_t)pass->window_width * (size_t)pass->group_from;
-    int lines = window_lines(pass, piece->lines);
-    int first = piece->line * pass->in_step_h + pass->low_y;
-
-    map += (size_t)(piece->group * pass->group_from);
-    for (int image = piece->image; image < piece->image + piece->images; image++)
-        for (int y = first; y < first + lines; y++, to += to_line) {
-            size_t line = (size_t)image * (size_t)pass->from.height + (size_t)y;
-
-            if (y >= 0 && y < pass->from.height)
-                copy_line(pass, map + line * line_floats, to);
-            else
-                memset(to, 0, to_line * sizeof(float));
-        }
-}
-
-/* Lines, and then images, that follow each other as pixels do become one line. */
-static void fold(struct lq_windows *w)
-{
-    size_t width = (size_t)w->width, height = (size_t)w->height;
-
-    if (height > 1 && (w->a_line != width * w->a_step || w->y_line != width * w->y_step))
-        return;
-    if (w->images > 1 &&
-        (w->a_image != height * width * w->a_step || w->y_image != height * width * w->y_step)) {
-        w->width *= w->height;
-        w->height = 1;
-        return;
-    }
-    w->width *= w->height * w->images;
-    w->height = w->images = 1;
-}
-
-/* Windows of a piece in one phase, over its copy, or over the map itself; *ret_at is where the
- * results' first pixel is. */
-static struct lq_windows make_windows(const struct pass *pass, const struct piece *piece,
-                                      const struct axis *y, const struct axis *x, const float *map,
-                                      const float *copy, size_t *ret_at)
-{
-    size_t pixel = (size_t)(pass->direct ? pass->from.channels : pass->group_from);
-    size_t line = pixel * (size_t)(pass->direct ? pass->from.width : pass->window_width);
-    size_t lines = (size_t)(pass->direct ? pass->from.height : window_lines(pass, piece->lines));
-    size_t to_pixel = (size_t)pass->to.channels, to_line = to_pixel * (size_t)pass->to.width;
-    int count = clamp(y->count - piece->line, 0, piece->lines);
-    struct lq_windows w = {.images = piece->images,
-                           .height = count,
-                           .width = x->count,
-                           .taps_h = y->taps,
-                           .taps_w = x->taps,
-                           .run = pass->group_from,
-                           .a_image = lines * line,
-                           .a_line = (size_t)y->in_step * line,
-                           .a_step = (size_t)x->in_step * pixel,
-                           .tap_line = (size_t)y->gap * line,
-                           .tap_step = (size_t)x->gap * pixel,
-                           .y_image = to_line * (size_t)pass->to.height,
-                           .y_line = to_line * (size_t)y->out_step,
-                           .y_step = to_pixel * (size_t)x->out_step,
-                           .n = pass->group_to};
-
-    w.a = pass->direct ? map + (size_t)piece->image * w.a_image + (size_t)piece->line * w.a_line +
-                             (size_t)y->offset * line + (size_t)x->offset * pixel +
-                             (size_t)(piece->group * pass->group_from)
-                       : copy + (size_t)(y->offset - pass->low_y) * line +
-                             (size_t)(x->offset - pass->low_x) * pixel;
-    *ret_at = (size_t)piece->image * w.y_image + (size_t)piece->line * w.y_line +
-              (size_t)y->first * to_line + (size_t)x->first * to_pixel +
-              (size_t)(piece->group * pass->group_to);
-    if (w.tap_step == (size_t)w.run) {
-        w.run *= w.taps_w;
-        w.taps_w = 1;
-    }
-    if (count > 0)
-        fold(&w);
-    return w;
-}
-
-struct job {
-    const struct pass *pass;
-    const struct lq_conv_work *work;
-    const float *map, *weights; /* source; raw or packed */
-    float *packed, *result;
-    uint8_t *windows; /* [workers][window_bytes] */
-};
-
-static float *worker_windows(const struct job *job, int worker)
-{
-    return (float *)(job->windows + (size_t)worker * job->pass->window_bytes);
-}
-
-/* Floats of the packed weights of one phase and group. */
-static size_t packed_floats(const struct pass *pass, const struct axis *y, const struct axis *x)
-{
-    return (size_t)y->taps * (size_t)x->taps * (size_t)pass->group_from *
-           (size_t)lq_panels(pass->group_to, LQ_FLOAT_LANES) * LQ_FLOAT_LANES;
-}
-
-/* w[to][tap][from], or in the backward pass w[from][tap][to], of one panel: its taps in order. */
-static void pack_panel(const struct pass *pass, const struct axis *y, const struct axis *x,
-                       const float *w, int n, float *to)
-{
-    const struct lq_conv_geometry *g = &pass->conv->geometry;
-    int columns = clamp(pass->group_to - n, 0, LQ_FLOAT_LANES);
-    size_t from_stride = pass->backward ? (size_t)g->length : 1;
-    size_t to_stride = pass->backward ? 1 : (size_t)g->length;
-
-    for (int i = 0; i < y->taps; i++)
-        for (int j = 0; j < x->taps; j++) {
-            int tap = (y->kernel_first + y->kernel_step * i) * g->window.kernel_w +
-                      x->kernel_first + x->kernel_step * j;
-            const float *at = w + (size_t)tap * (size_t)g->group_in + (size_t)n * to_stride;
-
-            for (int c = 0; c < pass->group_from; c++, at += from_stride, to += LQ_FLOAT_LANES) {
-                for (int col = 0; col < columns; col++)
-                    to[col] = at[(size_t)col * to_stride];
-                for (int col = columns; col < LQ_FLOAT_LANES; col++)
-                    to[col] = 0;
-            }
-        }
-}
-
-/* Item: one group and panel, in all phases. */
-static void pack_weights(void *context, int item, int worker)
-{
-    const struct job *job = context;
-    const struct pass *pass = job->pass;
-    const struct lq_conv_geometry *g = &pass->conv->geometry;
-    int panels = lq_panels(pass->group_to, LQ_FLOAT_LANES);
-    int group = item / panels, panel = item % panels;
-    const float *from = job->weights + (size_t)(group * g->group_out) * (size_t)g->length;
-    float *to =
-        job->packed + (size_t)group * (pass->weights_bytes / sizeof(float) / (size_t)g->groups);
-
-    (void)worker;
-    for (int a = 0; a < pass->phases_h; a++)
-        for (int b = 0; b < pass->phases_w; b++) {
-            struct axis y = pass_axis(pass, true, a), x = pass_axis(pass, false, b);
-            size_t floats = packed_floats(pass, &y, &x);
-
-            pack_panel(pass, &y, &x, from, panel * LQ_FLOAT_LANES,
-                       to + (size_t)panel * (floats / (size_t)panels));
-            to += floats;
-        }
-}
-
-/* Results that no tap reaches. */
-static void clear_pixels(const struct lq_windows *w, float *to)
-{
-    for (int image = 0; image < w->images; image++)
-        for (int y = 0; y < w->height; y++)
-            for (int x = 0; x < w->width; x++)
-                memset(to + (size_t)image * w->y_image + (size_t)y * w->y_line +
-                           (size_t)x * w->y_step,
-                       0, (size_t)w->n * sizeof(float));
-}
-
-static struct piece item_piece(const struct pass *pass, int item)
-{
-    int image = item / pass->line_pieces * pass->images;
-    int line = item % pass->line_pieces * pass->lines;
-
-    return (struct piece){.image = image,
-                          .images = clamp(pass->conv->batch - image, 0, pass->images),
-                          .line = line,
-                          .lines = clamp(pass->count_h - line, 0, pass->lines)};
-}
-
-/* Item: one piece of the batch, in all groups and phases. */
-static void multiply_piece(void *context, int item, int worker)
-{
-    const struct job *job = context;
-    const struct pass *pass = job->pass;
-    struct piece piece = item_piece(pass, item);
-    const float *w = job->packed;
-    float *copy = worker_windows(job, worker);
-
-    for (; piece.group < pass->conv->geometry.groups; piece.group++) {
-        if (!pass->direct)
-            copy_windows(pass, &piece, job->map, copy);
-        for (int a = 0; a < pass->phases_h; a++)
-            for (int b = 0; b < pass->phases_w; b++) {
-                struct axis y = pass_axis(pass, true, a), x = pass_axis(pass, false, b);
-                size_t at;
-                struct lq_windows windows = make_windows(pass, &piece, &y, &x, job->map, copy, &at);
-
-                if (windows.height > 0 && lq_window_length(&windows) > 0)
-                    pass->conv->kernels->windows_product(&windows, w, job->work->add,
-                                                         job->result + at);
-                else if (!job->work->add)
-                    clear_pixels(&windows, job->result + at);
-                w += packed_floats(pass, &y, &x);
-            }
-    }
-}
-
-static void run_pass(const struct lq_conv_train *conv, const struct lq_conv_work *work,
-                     bool backward, const float *map, const float *w, float *ret_map)
-{
-    struct pass pass = make_pass(conv, backward);
-    struct lq_conv_work own = *work;
-    struct job job = {.pass = &pass,
-                      .work = &own,
-                      .map = map,
-                      .weights = w,
-                      .packed = work->scratch,
-                      .result = ret_map,
-                      .windows = (uint8_t *)work->scratch + pass.weights_bytes};
-
-    own.add = work->add && backward;
-    lq_pool_run(work->pool, conv->geometry.groups * lq_panels(pass.group_to, LQ_FLOAT_LANES),
-                pack_weights, &job);
-    lq_pool_run(work->pool, pass.image_pieces * pass.line_pieces, multiply_piece, &job);
-}
-
-void lq_conv_forward(const struct lq_conv_train *conv, const struct lq_conv_work *work,
-                     const float *x, const float *w, float *y)
-{
-    run_pass(conv, work, false, x, w, y);
-}
-
-void lq_conv_backward_input(const struct lq_conv_train *conv, const struct lq_conv_work *work,
-                            const float *d_y, const float *w, float *d_x)
-{
-    run_pass(conv, work, true, d_y, w, d_x);
-}
-
-/* How the gradient of the weights is split: pieces of the batch, each with its own sums, and parts
- * of the panels. */
-struct split {
-    int pieces, images; /* image pieces of struct pass for each */
-    int parts, panels;  /* panels of each part */
-};
-
-static struct split make_split(const struct pass *pass)
-{
-    int panels = lq_panels(pass->group_to, LQ_FLOAT_LANES);
-    size_t fit = SUMS_BYTES / pass->weights_bytes;
+    int panels = lq_panels(conv->geometry.group_out, LQ_FLOAT_LANES);
+    size_t fit = SUMS_BYTES / (lq_conv_sums_floats(conv) * sizeof(float));
     struct split split;
 
-    split.pieces = clamp(fit < PIECES ? (int)fit : PIECES, 1, pass->image_pieces);
-    split.images = lq_ceil_div(pass->image_pieces, split.pieces);
-    split.pieces = lq_ceil_div(pass->image_pieces, split.images);
+    split.pieces = clamp(fit < PIECES ? (int)fit : PIECES, 1, conv->batch);
     split.parts = clamp(PIECES / split.pieces, 1, panels);
     split.panels = lq_ceil_div(panels, split.parts);
     split.parts = lq_ceil_div(panels, split.panels);
@@ -470,88 +160,76 @@ static struct split make_split(const struct pass *pass)
 }
 
 struct outer_job {
-    struct job job;
+    const struct lq_conv_train *conv;
     struct split split;
-    const float *d_y;
-    uint8_t *sums; /* [pieces][weights_bytes] */
+    const float *x, *d_y;
+    float *sums; /* [pieces][sums_floats] */
     float *d_w;
+    uint8_t *scratch;
+    size_t scratch_bytes; /* of a worker */
 };
 
-/* One piece of the batch and one part of the panels. */
-static void outer_piece(void *context, int item, int worker)
+/* Item: one piece of the batch and one part of the panels. */
+static void outer_item(void *context, int item, int worker)
 {
-    const struct outer_job *o = context;
-    const struct pass *pass = o->job.pass;
-    const struct split *split = &o->split;
-    int piece_at = item / split->parts, first = item % split->parts * split->panels;
-    int begin = piece_at * split->images * pass->line_pieces;
-    int end = begin + split->images * pass->line_pieces;
-    struct axis y = pass_axis(pass, true, 0), x = pass_axis(pass, false, 0);
-    size_t panel = (size_t)pass->conv->geometry.length * LQ_FLOAT_LANES;
-    int panels = lq_panels(pass->group_to, LQ_FLOAT_LANES);
-    int part = clamp(panels - first, 0, split->panels);
-    float *copy = worker_windows(&o->job, worker);
+    const struct outer_job *job = context;
+    const struct split *split = &job->split;
+    int piece = item / split->parts,
+        panels = lq_panels(job->conv->geometry.group_out, LQ_FLOAT_LANES);
+    int64_t batch = job->conv->batch;
+    struct lq_outer_call call = {.conv = job->conv,
+                                 .first = (int)(batch * piece / split->pieces),
+                                 .panel = item % split->parts * split->panels,
+                                 .opens = true,
+                                 .x = job->x,
+                                 .d_y = job->d_y,
+                                 .sums = job->sums + (size_t)piece * lq_conv_sums_floats(job->conv),
+                                 .scratch = job->scratch + (size_t)worker * job->scratch_bytes};
 
-    end = clamp(end, 0, pass->image_pieces * pass->line_pieces);
-    for (int group = 0; group < pass->conv->geometry.groups; group++) {
-        float *sums = (float *)(o->sums + (size_t)piece_at * pass->weights_bytes) +
-                      (size_t)(group * panels + first) * panel;
-
-        memset(sums, 0, (size_t)part * panel * sizeof(float));
-        for (int i = begin; i < end; i++) {
-            struct piece piece = item_piece(pass, i);
-            size_t at;
-
-            piece.group = group;
-            if (!pass->direct)
-                copy_windows(pass, &piece, o->job.map, copy);
-            struct lq_windows windows = make_windows(pass, &piece, &y, &x, o->job.map, copy, &at);
-            windows.n = clamp(pass->group_to - first * LQ_FLOAT_LANES, 0, part * LQ_FLOAT_LANES);
-            pass->conv->kernels->windows_outer(&windows,
-                                               o->d_y + at + (size_t)first * LQ_FLOAT_LANES, sums);
-        }
-    }
+    call.count = (int)(batch * (piece + 1) / split->pieces) - call.first;
+    call.panels = clamp(panels - call.panel, 0, split->panels);
+    job->conv->method->outer(&call);
 }
 
-/* Adds the pieces' sums of one group and panel, in order, and lays them out as weights are. */
-static void reduce_panel(void *context, int item, int worker)
+static void finish_item(void *context, int item, int worker)
 {
-    const struct outer_job *o = context;
-    const struct pass *pass = o->job.pass;
-    const struct lq_conv_geometry *g = &pass->conv->geometry;
-    int panels = lq_panels(pass->group_to, LQ_FLOAT_LANES);
-    int group = item / panels, n = item % panels * LQ_FLOAT_LANES;
-    int columns = clamp(pass->group_to - n, 0, LQ_FLOAT_LANES);
-    size_t piece = pass->weights_bytes / sizeof(float);
-    const float *sums = (const float *)o->sums + (size_t)item * (size_t)g->length * LQ_FLOAT_LANES;
-    float *to = o->d_w + (size_t)(group * g->group_out + n) * (size_t)g->length;
+    const struct outer_job *job = context;
 
     (void)worker;
-    for (int k = 0; k < g->length; k++, sums += LQ_FLOAT_LANES) {
-        float total[LQ_FLOAT_LANES] = {0};
+    job->conv->method->finish(job->conv, job->sums, job->split.pieces, item, job->d_w);
+}
 
-        for (int i = 0; i < o->split.pieces; i++)
-            for (int col = 0; col < LQ_FLOAT_LANES; col++)
-                total[col] += sums[(size_t)i * piece + (size_t)col];
-        for (int col = 0; col < columns; col++)
-            to[(size_t)col * (size_t)g->length + (size_t)k] = total[col];
-    }
+static size_t split_bytes(const struct lq_conv_train *conv, const struct split *split)
+{
+    return aligned_bytes((size_t)split->pieces * lq_conv_sums_floats(conv));
 }
 
 void lq_conv_backward_weight(const struct lq_conv_train *conv, const struct lq_conv_work *work,
                              const float *x, const float *d_y, float *d_w)
 {
-    struct pass pass = make_pass(conv, false);
-    struct outer_job o = {.job = {.pass = &pass, .work = work, .map = x},
-                          .split = make_split(&pass),
-                          .d_y = d_y,
-                          .sums = work->scratch,
-                          .d_w = d_w};
+    struct outer_job job = {.conv = conv,
+                            .split = make_split(conv),
+                            .x = x,
+                            .d_y = d_y,
+                            .sums = work->scratch,
+                            .d_w = d_w,
+                            .scratch_bytes = conv->method->scratch(conv, false)};
 
-    o.job.windows = o.sums + (size_t)o.split.pieces * pass.weights_bytes;
-    lq_pool_run(work->pool, o.split.pieces * o.split.parts, outer_piece, &o);
-    lq_pool_run(work->pool, conv->geometry.groups * lq_panels(pass.group_to, LQ_FLOAT_LANES),
-                reduce_panel, &o);
+    job.scratch = (uint8_t *)work->scratch + split_bytes(conv, &job.split);
+    lq_pool_run(work->pool, job.split.pieces * job.split.parts, outer_item, &job);
+    lq_pool_run(work->pool, items_of(conv, false), finish_item, &job);
+}
+
+/* Winograd's sums and weights are four times as large; beyond the cache the direct way is faster.
+ */
+static bool suits_winograd(const struct lq_conv_geometry *g)
+{
+    const struct lq_window *w = &g->window;
+
+    return w->kernel_h == 3 && w->kernel_w == 3 && w->stride_h == 1 && w->stride_w == 1 &&
+           w->dilation_h == 1 && w->dilation_w == 1 && g->groups == 1 && w->pad_top <= 2 &&
+           w->pad_left <= 2 && g->in.channels >= 8 && g->out.channels >= 8 &&
+           g->in.channels * g->out.channels <= 256 * 256 && g->out.height >= 4 && g->out.width >= 4;
 }
 
 void lq_conv_train_init(struct lq_conv_train *conv, const struct lq_attributes *attributes,
@@ -563,15 +241,19 @@ void lq_conv_train_init(struct lq_conv_train *conv, const struct lq_attributes *
 
     *conv = (struct lq_conv_train){.batch = batch, .kernels = kernels};
     lq_conv_geometry_init(&conv->geometry, &spec);
+    conv->method = suits_winograd(&conv->geometry) ? &lq_conv_winograd : &lq_conv_direct;
 }
 
 size_t lq_conv_train_scratch(const struct lq_conv_train *conv, int threads)
 {
-    struct pass forward = make_pass(conv, false), backward = make_pass(conv, true);
-    struct split split = make_split(&forward);
-    size_t windows = (size_t)threads * forward.window_bytes;
-    size_t most = (size_t)split.pieces * forward.weights_bytes + windows;
-    size_t back = backward.weights_bytes + (size_t)threads * backward.window_bytes;
+    struct split split = make_split(conv);
+    size_t forward = conv->method->scratch(conv, false), workers = (size_t)threads;
+    size_t backward = conv->method->scratch(conv, true), most;
 
-    return lq_size_round_up(most > back ? most : back, LQ_ALIGNMENT);
+    forward *= workers;
+    backward = backward * workers + aligned_bytes(lq_conv_packed_floats(conv, true));
+    most = split_bytes(conv, &split) + forward;
+    forward += aligned_bytes(lq_conv_packed_floats(conv, false));
+    most = forward > most ? forward : most;
+    return backward > most ? backward : most;
 }

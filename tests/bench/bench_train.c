@@ -4,10 +4,12 @@
  *
  *     bench_train [--json] [--threads N] [--batch N] [NET]
  *
- * Shapes are those of ResNet-20, VGG-Small and ResNet-18 (NET: one of resnet20, vgg, resnet18). All
- * are visited in turn, ROUNDS times, so that a disturbance of the machine touches all of them; the
- * fastest counts. The limit, which the shares are of, is measured too: a loop of nothing but fused
- * multiply-adds, times the threads.
+ * Shapes are those of ResNet-20, VGG-Small and ResNet-18 (NET: one of resnet20, vgg, resnet18). As
+ * the trainer does, a few images at a time pass through a layer, on one thread, with weights packed
+ * before; with --batch, a whole batch passes at once, split over --threads. All shapes are visited
+ * in turn, ROUNDS times, so that a disturbance of the machine touches all of them; the fastest
+ * counts. The limit, which the shares are of, is measured too: a loop of nothing but fused
+ * multiply-adds, times the threads. Winograd's filtering may go beyond it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +25,7 @@
 #include <immintrin.h>
 #endif
 
-enum { ROUNDS = 9, DIRECTIONS = 3 };
+enum { ROUNDS = 40, DIRECTIONS = 3, PART_FLOATS = 32768 };
 static const char *const direction_names[] = {"forward", "input", "weight"};
 
 struct shape {
@@ -51,7 +53,8 @@ struct bench {
     const struct shape *shape;
     struct lq_conv_train conv;
     struct lq_conv_work work;
-    float *x, *w, *y;
+    bool whole; /* batch */
+    float *x, *w, *y, *packed[2], *sums;
     double macs;                /* of a batch, in one direction */
     double seconds[DIRECTIONS]; /* the least */
 };
@@ -94,7 +97,10 @@ __attribute__((target("avx2,fma"))) static double measure_limit(void)
         double start = now();
 
         CHAIN(0)
-        CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8)
+        CHAIN(1)
+        CHAIN(2)
+        CHAIN(3)
+        CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8)
             CHAIN(9) for (int step = 0; step < STEPS; step++)
         {
             STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9)
@@ -111,6 +117,7 @@ static double measure_limit(void)
 }
 #endif
 
+/* batch 0: as many images as pass together. */
 static void bench_init(struct bench *b, const struct shape *s, int batch,
                        const struct lq_kernels *kernels)
 {
@@ -118,14 +125,22 @@ static void bench_init(struct bench *b, const struct shape *s, int batch,
     struct lq_shape in = {3, {s->size, s->size, s->in}}, out = {3, {size, size, s->out}};
     struct lq_attributes attributes = {.groups = 1, .out_channels = s->out};
     size_t length = (size_t)(s->kernel * s->kernel * s->in);
+    int64_t x = lq_shape_elements(&in), y = lq_shape_elements(&out), most = x > y ? x : y;
 
     attributes.window = (struct lq_window){s->kernel, s->kernel, s->stride, s->stride, 1,
                                            1,         s->pad,    s->pad,    s->pad,    s->pad};
-    *b = (struct bench){.shape = s};
+    *b = (struct bench){.shape = s, .whole = batch > 0};
+    if (batch == 0)
+        batch = most > PART_FLOATS ? 1 : most < PART_FLOATS / 16 ? 16 : (int)(PART_FLOATS / most);
     lq_conv_train_init(&b->conv, &attributes, &in, &out, batch, kernels);
-    b->x = filled((size_t)batch * (size_t)lq_shape_elements(&in));
-    b->y = filled((size_t)batch * (size_t)lq_shape_elements(&out));
+    b->x = filled((size_t)(batch * x));
+    b->y = filled((size_t)(batch * y));
     b->w = filled(length * (size_t)s->out);
+    for (int backward = 0; backward < 2; backward++) {
+        b->packed[backward] = filled(lq_conv_packed_floats(&b->conv, backward));
+        lq_conv_pack(&b->conv, backward, b->w, b->packed[backward]);
+    }
+    b->sums = filled(lq_conv_sums_floats(&b->conv));
     b->macs = (double)batch * size * size * (double)length * s->out;
 }
 
@@ -134,18 +149,31 @@ static void bench_deinit(struct bench *b)
     free(b->x);
     free(b->y);
     free(b->w);
+    free(b->packed[0]);
+    free(b->packed[1]);
+    free(b->sums);
+}
+
+static void call(struct bench *b, int direction)
+{
+    b->work.add = b->work.packed = !b->whole;
+    if (direction == 0)
+        lq_conv_forward(&b->conv, &b->work, b->x, b->whole ? b->w : b->packed[0], b->y);
+    else if (direction == 1)
+        lq_conv_backward_input(&b->conv, &b->work, b->y, b->whole ? b->w : b->packed[1], b->x);
+    else if (b->whole)
+        lq_conv_backward_weight(&b->conv, &b->work, b->x, b->y, b->w);
+    else
+        lq_conv_add_sums(&b->conv, &b->work, b->x, b->y, b->sums);
 }
 
 static void measure(struct bench *b, int direction)
 {
+    if (!b->whole) /* comes into the cache */
+        call(b, direction);
     double start = now();
 
-    if (direction == 0)
-        lq_conv_forward(&b->conv, &b->work, b->x, b->w, b->y);
-    else if (direction == 1)
-        lq_conv_backward_input(&b->conv, &b->work, b->y, b->w, b->x);
-    else
-        lq_conv_backward_weight(&b->conv, &b->work, b->x, b->y, b->w);
+    call(b, direction);
     double seconds = now() - start;
     if (b->seconds[direction] == 0 || seconds < b->seconds[direction])
         b->seconds[direction] = seconds;
@@ -156,8 +184,8 @@ static void print(const struct bench *b, double limit, bool json)
     const struct shape *s = b->shape;
 
     if (!json)
-        printf("%-8s %4d->%-4d %dx%d/%d @%-3d", s->net, s->in, s->out, s->kernel, s->kernel,
-               s->stride, s->size);
+        printf("%-8s %4d->%-4d %dx%d/%d @%-3d x%-3d", s->net, s->in, s->out, s->kernel, s->kernel,
+               s->stride, s->size, b->conv.batch);
     for (int i = 0; i < DIRECTIONS; i++) {
         double rate = b->macs / b->seconds[i];
 
@@ -181,15 +209,16 @@ static void print_net(const struct bench *benches, int count, const char *net, d
 
     for (int i = 0; i < count; i++)
         for (int j = 0; j < DIRECTIONS && strcmp(benches[i].shape->net, net) == 0; j++) {
+            double images = benches[i].conv.batch;
+
             if (j == 1 && benches[i].shape->in == 3)
                 continue;
-            seconds += benches[i].shape->count * benches[i].seconds[j];
-            macs += benches[i].shape->count * benches[i].macs;
+            seconds += benches[i].shape->count * benches[i].seconds[j] / images;
+            macs += benches[i].shape->count * benches[i].macs / images;
         }
     if (seconds > 0)
-        printf("%-8s convolutions %.2f ms, %.0f images/s, %.1f%% of %.1f GMAC/s\n", net,
-               seconds * 1e3, benches[0].conv.batch / seconds, 100 * macs / seconds / limit,
-               limit / 1e9);
+        printf("%-8s convolutions %.3f ms an image, %.0f images/s, %.1f%% of %.1f GMAC/s\n", net,
+               seconds * 1e3, 1 / seconds, 100 * macs / seconds / limit, limit / 1e9);
 }
 
 struct options {
@@ -200,7 +229,7 @@ struct options {
 
 static struct options parse(int argc, char **argv)
 {
-    struct options o = {.threads = 1, .batch = 128};
+    struct options o = {.threads = 1, .batch = 0};
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
@@ -218,7 +247,7 @@ static struct options parse(int argc, char **argv)
 static void report(struct bench *benches, int count, double limit, bool json)
 {
     if (!json)
-        printf("%-26s %9s %6s %6s %9s %6s %6s %9s %6s %6s\n", "layer", "fwd ms", "GMAC/s", "share",
+        printf("%-31s %9s %6s %6s %9s %6s %6s %9s %6s %6s\n", "layer", "fwd ms", "GMAC/s", "share",
                "input ms", "GMAC/s", "share", "weight ms", "GMAC/s", "share");
     for (int i = 0; i < count; i++) {
         print(&benches[i], limit, json);
@@ -251,7 +280,7 @@ int main(int argc, char **argv)
     }
     void *block = filled(scratch / sizeof(float));
     double limit = measure_limit() * o.threads;
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; round < (o.batch ? ROUNDS / 4 : ROUNDS); round++)
         for (int i = 0; i < count; i++)
             for (int j = 0; j < DIRECTIONS; j++) {
                 benches[i].work = (struct lq_conv_work){.pool = pool, .scratch = block};

@@ -61,9 +61,10 @@ static void fill(struct layer *l, int in_h, int in_w, int in_channels)
     l->d_w = values(l->w_count);
 }
 
-static void make_layer(struct layer *l)
+/* winograd: such as are computed that way, where they are not too small. */
+static void make_layer(struct layer *l, bool winograd)
 {
-    int groups = below(3) == 0 ? below(3) + 1 : 1;
+    int groups = below(3) == 0 && !winograd ? below(3) + 1 : 1;
     struct lq_window *w = &l->attributes.window;
     int in_h, in_w;
 
@@ -81,9 +82,13 @@ static void make_layer(struct layer *l)
                             .pad_left = below(3),
                             .pad_bottom = below(3),
                             .pad_right = below(3)};
+    if (winograd) {
+        w->kernel_h = w->kernel_w = 3;
+        w->stride_h = w->stride_w = w->dilation_h = w->dilation_w = 1;
+    }
     in_h = (w->kernel_h - 1) * w->dilation_h + 1 + below(9);
     in_w = (w->kernel_w - 1) * w->dilation_w + 1 + below(9);
-    fill(l, in_h, in_w, groups * (below(20) + 1));
+    fill(l, in_h, in_w, groups * (below(20) + 1 + 8 * winograd));
 }
 
 static void free_layer(struct layer *l)
@@ -203,7 +208,7 @@ START_TEST(test_definition)
         struct layer l;
 
         lq_kernels_init(&kernels, round % 2 ? lq_cpu_detect() : 1u << LQ_CPU_C);
-        make_layer(&l);
+        make_layer(&l, round % 3 == 0);
         check_definition(&l, &kernels);
         free_layer(&l);
     }
@@ -239,7 +244,7 @@ START_TEST(test_same_bits)
     for (int round = 0; round < 60; round++) {
         struct layer l;
 
-        make_layer(&l);
+        make_layer(&l, round % 3 == 0);
         check_same(&l);
         free_layer(&l);
     }
@@ -268,6 +273,73 @@ START_TEST(test_large)
         lq_kernels_init(&kernels, lq_cpu_detect());
         check_definition(&l, &kernels);
         check_same(&l);
+        free_layer(&l);
+    }
+}
+END_TEST
+
+/* In parts: the same bits for every image as in a whole batch, and the same sums. */
+static void check_parts(struct layer *l, const struct lq_kernels *kernels)
+{
+    struct lq_conv_train conv;
+    struct lq_conv_work work = {.packed = true};
+    size_t x = l->x_count / (size_t)l->batch, y = l->y_count / (size_t)l->batch;
+    float *got_y = malloc(l->y_count * sizeof(float)), *got_x = malloc(l->x_count * sizeof(float));
+    double *expected = calloc(l->w_count, sizeof(*expected));
+    float *packed[2], *sums;
+    int count;
+
+    run_layer(l, kernels, 1, false);
+    for (size_t i = 0; i < l->w_count; i++)
+        expected[i] = (double)l->d_w[i];
+    lq_conv_train_init(&conv, &l->attributes, &l->in, &l->out, 1, kernels);
+    sums = malloc(2 * lq_conv_sums_floats(&conv) * sizeof(float));
+    for (int backward = 0; backward < 2; backward++) {
+        packed[backward] = malloc(lq_conv_packed_floats(&conv, backward) * sizeof(float));
+        lq_conv_pack(&conv, backward, l->w, packed[backward]);
+    }
+    for (int first = 0, part = 0; first < l->batch; first += count, part++) {
+        float *to = sums + (size_t)(part % 2) * lq_conv_sums_floats(&conv);
+
+        count = below(l->batch - first) + 1;
+        if (part == 0 && count == l->batch) /* at least two parts */
+            count--;
+        lq_conv_train_init(&conv, &l->attributes, &l->in, &l->out, count, kernels);
+        work.scratch = aligned_alloc(LQ_ALIGNMENT, lq_conv_train_scratch(&conv, 1));
+        work.add = false;
+        lq_conv_forward(&conv, &work, l->x + (size_t)first * x, packed[0],
+                        got_y + (size_t)first * y);
+        lq_conv_backward_input(&conv, &work, l->d_y + (size_t)first * y, packed[1],
+                               got_x + (size_t)first * x);
+        work.add = part > 1;
+        lq_conv_add_sums(&conv, &work, l->x + (size_t)first * x, l->d_y + (size_t)first * y, to);
+        free(work.scratch);
+    }
+    ck_assert_mem_eq(got_y, l->y, l->y_count * sizeof(float));
+    ck_assert_mem_eq(got_x, l->d_x, l->x_count * sizeof(float));
+    lq_conv_finish_sums(&conv, sums, 2, l->d_w);
+    compare("d_w in parts", l->d_w, expected, l->w_count, 1e-3);
+    free(packed[0]);
+    free(packed[1]);
+    free(sums);
+    free(got_y);
+    free(got_x);
+    free(expected);
+}
+
+START_TEST(test_parts)
+{
+    for (int round = 0; round < 80; round++) {
+        struct lq_kernels kernels;
+        struct layer l;
+
+        lq_kernels_init(&kernels, lq_cpu_detect());
+        do {
+            make_layer(&l, round % 2);
+            if (l.batch < 2)
+                free_layer(&l);
+        } while (l.batch < 2);
+        check_parts(&l, &kernels);
         free_layer(&l);
     }
 }
@@ -307,6 +379,7 @@ int main(void)
     tcase_add_test(tests, test_definition);
     tcase_add_test(tests, test_same_bits);
     tcase_add_test(tests, test_large);
+    tcase_add_test(tests, test_parts);
     tcase_add_test(tests, test_dense);
     tcase_set_timeout(tests, 120);
     return suite_main("conv_train", tests);

@@ -69,7 +69,9 @@ add_tile(const struct lq_windows *s, const struct part *p, const struct tile *t,
 {
     __m256 zero = _mm256_setzero_ps();
     SUMS(0)
-    SUMS(1) SUMS(2) SUMS(3) SUMS(4) SUMS(5)
+    SUMS(1)
+    SUMS(2)
+    SUMS(3) SUMS(4) SUMS(5)
 
         for (int i = p->h0; i < p->h1; i++) for (int j = p->w0; j < p->w1; j++)
     {
@@ -145,18 +147,19 @@ struct lines {
 };
 
 #define OUTER_SUMS(i)                                                                              \
-    __m256 low##i = i < count ? _mm256_loadu_ps(sums + (i)*LQ_FLOAT_LANES) : zero;                 \
-    __m256 high##i = i < count ? _mm256_loadu_ps(sums + (i)*LQ_FLOAT_LANES + LANES) : zero;
+    float *to##i = sums + (size_t)(i)*LQ_FLOAT_LANES;                                              \
+    __m256 low##i = (i) < count ? _mm256_loadu_ps(to##i) : zero;                                   \
+    __m256 high##i = (i) < count ? _mm256_loadu_ps(to##i + LANES) : zero;
 #define OUTER_ADD(i)                                                                               \
-    if (i < count) {                                                                               \
+    if ((i) < count) {                                                                             \
         __m256 x = _mm256_broadcast_ss(a + (i));                                                   \
         low##i = _mm256_fmadd_ps(x, yl, low##i);                                                   \
         high##i = _mm256_fmadd_ps(x, yh, high##i);                                                 \
     }
 #define OUTER_STORE(i)                                                                             \
-    if (i < count) {                                                                               \
-        _mm256_storeu_ps(sums + (i)*LQ_FLOAT_LANES, low##i);                                       \
-        _mm256_storeu_ps(sums + (i)*LQ_FLOAT_LANES + LANES, high##i);                              \
+    if ((i) < count) {                                                                             \
+        _mm256_storeu_ps(to##i, low##i);                                                           \
+        _mm256_storeu_ps(to##i + LANES, high##i);                                                  \
     }
 
 /* `count` elements of the windows, from a_at on, and one panel of columns, from y on. */
@@ -166,9 +169,10 @@ outer_tile(const struct lq_windows *s, const struct lines *lines, size_t a_at, c
 {
     __m256 zero = _mm256_setzero_ps();
     OUTER_SUMS(0)
-    OUTER_SUMS(1) OUTER_SUMS(2) OUTER_SUMS(3) OUTER_SUMS(4)
-        OUTER_SUMS(5) int image = lines->first / s->height,
-                          line = lines->first % s->height;
+    OUTER_SUMS(1)
+    OUTER_SUMS(2)
+    OUTER_SUMS(3) OUTER_SUMS(4) OUTER_SUMS(5) int image = lines->first / s->height,
+                                                  line = lines->first % s->height;
 
     for (int l = lines->first; l < lines->last; l++) {
         const float *a = s->a + a_at + (size_t)image * s->a_image + (size_t)line * s->a_line;
