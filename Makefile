@@ -2,7 +2,8 @@
 
 # Everything that building needs, and what testing needs besides, as Debian 12 names it.
 BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libxxhash-dev libprotobuf-c-dev \
-            protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libinih-dev zlib1g-dev
+            protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libgnutls28-dev \
+            libinih-dev zlib1g-dev
 PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl
 DEB_PACKAGES := dpkg-dev debhelper fakeroot lintian debootstrap curl
 DEPS     ?= PACKAGES
@@ -23,7 +24,7 @@ CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
 FLAGS    := -std=c11 -D_GNU_SOURCE $(WARNINGS) -ffp-contract=off -fvisibility=hidden -pthread -MMD -MP \
             -Iengine -Iserver -Itests -Ibuild/gen -isystem /usr/include/$(MULTI)/$(BLAS)
-SERVER_LIBS := -lmicrohttpd -linih -lz
+SERVER_LIBS := -lmicrohttpd -lgnutls -linih -lz
 LIBS     := -L/usr/lib/$(MULTI)/$(BLAS) -Wl,-rpath,/usr/lib/$(MULTI)/$(BLAS) -lopenblas -ljansson -lxxhash \
             -lprotobuf-c -lturbojpeg -lpng16 -lm -lpthread
 

@@ -47,17 +47,19 @@ static void release(struct app *app)
     http_stop(app->http);
     registry_close(app->registry);
     lq_engine_destroy(app->engine);
+    auth_close(app->auth);
     metrics_destroy(app->metrics);
 }
 
-static void log_listening(const struct app *app)
+static void log_listening(const struct app *app, bool admin)
 {
     struct log_line line;
-    char host[64];
+    char host[CONFIG_TEXT_SIZE];
     int port;
 
-    http_address(app->http, host, sizeof(host), &port);
-    log_begin(&line, LOG_INFO, "listening");
+    if (!http_address(app->http, admin, host, sizeof(host), &port))
+        return;
+    log_begin(&line, LOG_INFO, admin ? "listening_admin" : "listening");
     log_string(&line, "address", host);
     log_int(&line, "port", port);
     log_string(&line, "version", LQ_VERSION);
@@ -86,6 +88,10 @@ int app_start(struct app *app, struct lq_error *error)
     log_set_level((enum log_level)log_level_from_name(app->config.log_level));
     status = create_metrics(&app->metrics, error);
     service.metrics = app->metrics;
+    if (status == LQ_OK && app->config.tokens[0])
+        status = auth_open(app->config.tokens, &app->auth, error);
+    if (status == LQ_OK)
+        status = http_open(&app->config, &service, &app->http, error);
     if (status == LQ_OK)
         status = lq_engine_create(config_cpu_mask(&app->config), &app->engine, error);
     if (status == LQ_OK)
@@ -93,12 +99,13 @@ int app_start(struct app *app, struct lq_error *error)
     if (status == LQ_OK)
         status = batcher_start(&app->config, &app->batcher, error);
     if (status == LQ_OK)
-        status = http_start(&app->config, &service, &app->http, error);
+        status = http_serve(app->http, error);
     if (status != LQ_OK) {
         release(app);
         return status;
     }
-    log_listening(app); /* it tells the port to whoever started us */
+    log_listening(app, false); /* it tells the port to whoever started us */
+    log_listening(app, true);
     atomic_store(&app->ready, true);
     log_readiness(app);
     notify_ready();

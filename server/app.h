@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "auth.h"
 #include "batcher.h"
 #include "http.h"
 #include "metrics.h"
@@ -15,6 +16,7 @@
 struct app {
     struct config config;
     struct metrics *metrics;
+    struct auth *auth; /* NULL: no tokens are asked for */
     struct lq_engine *engine;
     struct registry *registry;
     struct batcher *batcher;

@@ -122,10 +122,28 @@ int config_workers(const struct config *config)
     return config->workers ? (int)config->workers : lq_cpu_count();
 }
 
+const char *config_unix_path(const char *address)
+{
+    return strncmp(address, "unix:", 5) == 0 ? address + 5 : NULL;
+}
+
+int config_admin_address(const char *value, char *ret_address, size_t size, struct lq_error *error)
+{
+    char host[CONFIG_HOST_SIZE];
+    const char *path = config_unix_path(value);
+    bool port_alone = value[0] && strspn(value, "0123456789") == strlen(value);
+    int port;
+
+    snprintf(ret_address, size, "%s%s", port_alone ? "127.0.0.1:" : "", value);
+    if (path && *path != '/')
+        return error_set(error, LQ_ERR_INVALID, "'%.40s': PATH of unix:PATH starts with /", value);
+    return path ? LQ_OK : config_split_address(ret_address, host, sizeof(host), &port, error);
+}
+
 /* Keys whose text has a grammar of its own. */
 static int check_text(const char *key, const char *value, struct lq_error *error)
 {
-    char host[CONFIG_HOST_SIZE];
+    char host[CONFIG_HOST_SIZE], address[CONFIG_TEXT_SIZE + 16];
     unsigned mask;
     int port;
 
@@ -137,6 +155,8 @@ static int check_text(const char *key, const char *value, struct lq_error *error
     if (strcmp(key, "cpu") == 0 && !parse_cpu(value, &mask))
         return error_set(error, LQ_ERR_INVALID, "'%s' is neither all nor a list of c, avx2, ...",
                          value);
+    if (strcmp(key, "admin_listen") == 0 && value[0])
+        return config_admin_address(value, address, sizeof(address), error);
     if (strcmp(key, "version_policy") == 0)
         return policy_check(value, error);
     return LQ_OK;

@@ -23,6 +23,10 @@
 #define CONFIG_LIST(X)                                                                             \
     X(listen, TEXT, "127.0.0.1:8080", 3, 300,                                                      \
       "address and port, HOST:PORT or [IPV6]:PORT; port 0 takes a free one")                       \
+    X(admin_listen, TEXT, "", 0, 300,                                                              \
+      "for the admin as well: HOST:PORT, PORT of 127.0.0.1, or unix:PATH; empty: nowhere")         \
+    X(tokens, TEXT, "", 0, 511,                                                                    \
+      "file of bearer tokens, a line each: name, scopes (infer,read,admin), token; empty: none")   \
     X(models, TEXT, "models", 1, 511, "folder of NAME.lq and NAME/VERSION/model.lq")               \
     X(log_level, TEXT, "info", 4, 7, "error, warning, info or debug")                              \
     X(access_log, BOOL, "true", 0, 0, "a line for each request, at the level info")                \
@@ -36,6 +40,7 @@
     X(repository_poll_s, INT, "0", 0, 86400, "look for new and changed models so often; 0: never") \
     X(http_threads, INT, "2", 1, 64, "threads that read requests and write replies")               \
     X(max_connections, INT, "512", 1, 100000, "open at once; more wait to be accepted")            \
+    X(admin_connections, INT, "64", 1, 10000, "the same, at admin_listen")                         \
     X(max_header_bytes, INT, "32768", 4096, 1048576,                                               \
       "memory of a connection for the request's head, and for a piece of its body")                \
     X(max_body_bytes, INT, "16777216", 0, 1073741824, "of one request")                            \
@@ -90,6 +95,12 @@ void config_get(const struct config *config, int index, char *ret_text, size_t s
  * line that is neither, naming FILE:LINE. */
 int config_read(struct config *config, const char *path, struct lq_error *error) LQ_MUST_CHECK;
 
+/* PATH of unix:PATH, else NULL. */
+const char *config_unix_path(const char *address);
+/* The address that `admin_listen` means: a port alone is one of 127.0.0.1. Errors: LQ_ERR_INVALID.
+ */
+int config_admin_address(const char *value, char *ret_address, size_t size,
+                         struct lq_error *error) LQ_MUST_CHECK;
 /* Splits HOST:PORT or [IPV6]:PORT. Errors: LQ_ERR_INVALID. */
 int config_split_address(const char *text, char *ret_host, size_t size, int *ret_port,
                          struct lq_error *error) LQ_MUST_CHECK;

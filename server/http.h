@@ -28,12 +28,16 @@ struct http_service {
     struct metrics *metrics;
 };
 
-/* Listens and answers from now on. Errors: LQ_ERR_INVALID (the address), LQ_ERR_IO, LQ_ERR_MEMORY.
- */
-int http_start(const struct config *config, const struct http_service *service,
-               struct http_server **ret_server, struct lq_error *error) LQ_MUST_CHECK;
-/* Address and port it listens at, as text ("127.0.0.1", 40123). */
-void http_address(const struct http_server *server, char *ret_host, size_t size, int *ret_port);
+/* Opens the addresses `listen` and `admin_listen`: clients may connect, and wait. Errors:
+ * LQ_ERR_INVALID (an address), LQ_ERR_IO, LQ_ERR_MEMORY. */
+int http_open(const struct config *config, const struct http_service *service,
+              struct http_server **ret_server, struct lq_error *error) LQ_MUST_CHECK;
+/* Answers from now on. Errors: LQ_ERR_IO, LQ_ERR_MEMORY. */
+int http_serve(struct http_server *server, struct lq_error *error) LQ_MUST_CHECK;
+/* Address and port it listens at, as text ("127.0.0.1", 40123; "unix:/run/x", 0). False: there is
+ * no listener for the admin. */
+bool http_address(const struct http_server *server, bool admin, char *ret_host, size_t size,
+                  int *ret_port);
 
 /* First half of the end: no new connections, and replies close theirs. Waits for the requests that
  * have begun, at most timeout_us. */
@@ -55,10 +59,16 @@ const char *http_request_id(const struct http_request *request);
  * not wait for it. From any thread, until the reply. */
 bool http_client_left(const struct http_request *request);
 
+/* Did it come in at `admin_listen`; and over a socket of the file system? */
+bool http_is_admin(const struct http_request *request);
+bool http_is_local(const struct http_request *request);
+
 /* What the service knows of a request, for the log and the metrics. The index of its route, -1
- * until it is set; the model's name, copied; what a stage took, which adds up. */
+ * until it is set; the names of the token and of the model, copied; what a stage took, which adds
+ * up. */
 void http_set_route(struct http_request *request, int route);
 int http_route(const struct http_request *request);
+void http_set_token(struct http_request *request, const char *name);
 void http_set_model(struct http_request *request, const char *model);
 /* It has been turned away. */
 void http_count_rejection(struct http_request *request, enum metrics_rejection reason);

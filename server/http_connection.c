@@ -9,6 +9,7 @@
 #include "http_private.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -72,7 +73,7 @@ void http_describe_client(const struct sockaddr *address, char *ret_text, size_t
     if (address && address->sa_family == AF_INET6)
         bytes = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
     if (!bytes || !inet_ntop(address->sa_family, bytes, ret_text, (socklen_t)size))
-        ret_text[0] = '\0';
+        snprintf(ret_text, size, "unix");
 }
 
 static void open_connection(struct http_server *server, struct MHD_Connection *library,
@@ -122,8 +123,10 @@ static void close_connection(struct http_server *server, struct connection *conn
 void http_on_connection(void *context, struct MHD_Connection *library, void **socket_context,
                         enum MHD_ConnectionNotificationCode code)
 {
+    struct http_listener *listener = context;
+
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        open_connection(context, library, socket_context);
+        open_connection(listener->server, library, socket_context);
     else
-        close_connection(context, *socket_context);
+        close_connection(listener->server, *socket_context);
 }

@@ -180,7 +180,8 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *library, c
 
 void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library)
 {
-    struct http_server *server = context;
+    const struct http_listener *listener = context;
+    struct http_server *server = listener->server;
     struct http_request *request = calloc(1, sizeof(*request));
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(library, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -188,6 +189,7 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library
     if (!request)
         return NULL;
     request->server = server;
+    request->listener = listener;
     request->connection = info ? info->socket_context : NULL;
     request->path = strndup(uri, strcspn(uri, "?"));
     request->start_ns = clock_now_ns();
@@ -204,7 +206,8 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library
 void http_on_completed(void *context, struct MHD_Connection *library, void **request_context,
                        enum MHD_RequestTerminationCode code)
 {
-    struct http_server *server = context;
+    const struct http_listener *listener = context;
+    struct http_server *server = listener->server;
     struct http_request *request = *request_context;
 
     (void)library;

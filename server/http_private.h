@@ -1,7 +1,7 @@
 /* http_private.h - what the files of the HTTP server share: http.c starts and ends it,
- * http_connection.c holds the sockets and their deadlines, http_intake.c takes a request in,
- * http_body.c its body, http_request.c is what its handler sees of it, http_record.c logs and
- * counts it.
+ * http_listen.c opens its sockets, http_connection.c holds the connections and their deadlines,
+ * http_intake.c takes a request in, http_body.c its body, http_request.c is what its handler sees
+ * of it, http_record.c logs and counts it.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "auth.h"
 #include "http.h"
 
 #define HTTP_MAX_ID      64
@@ -33,11 +34,20 @@ struct connection {
     char client[INET6_ADDRSTRLEN];
 };
 
-struct http_server {
+/* One address that is listened at. */
+struct http_listener {
+    struct http_server *server;
     struct MHD_Daemon *daemon;
+    int fd;
+    const char *path; /* of a socket of the file system, or NULL */
+    bool admin, quiet;
+};
+
+struct http_server {
+    struct http_listener listeners[2]; /* the public one, that of the admin */
+    int listener_count;
     const struct config *config;
     struct http_service service;
-    int fd;
     atomic_bool draining;
     atomic_ullong next_id;
     unsigned id_seed;
@@ -47,18 +57,20 @@ struct http_server {
     struct connection *connections;
     int64_t wake_us; /* when the reaper looks again */
     int64_t requests, pending_bytes;
-    bool stopping;
+    bool stopping, reaping;
     pthread_t reaper;
 };
 
 struct http_request {
     struct http_server *server;
+    const struct http_listener *listener;
     struct MHD_Connection *library;
     struct connection *connection; /* NULL where memory ran out */
     char *path;
     const char *method;
     char id[HTTP_MAX_ID + 1], model[HTTP_MAX_MODEL];
     char trace[HTTP_MAX_TRACE + 1]; /* "" where the client gave none */
+    char token[AUTH_NAME_SIZE];     /* its name; "" where none was needed */
     int route;
     int64_t stage_ns[METRICS_STAGES];
     char *body; /* decompressed */
@@ -81,6 +93,14 @@ struct http_request {
     size_t reply_size;
 };
 
+/* http_listen.c */
+
+/* Sets listener->fd and path. Errors: LQ_ERR_INVALID, LQ_ERR_IO. */
+int http_listen(const char *address, struct http_listener *listener,
+                struct lq_error *error) LQ_MUST_CHECK;
+/* Closes it, and removes its path. */
+void http_unlisten(struct http_listener *listener);
+
 /* http_connection.c */
 
 /* Gives the connection (which may be NULL) `ms` from now; 0: as long as it takes. */
@@ -88,18 +108,18 @@ void http_set_deadline(struct http_server *server, struct connection *connection
 /* A thread's main: shuts the sockets of connections that are late, until server->stopping. */
 void *http_reaper_main(void *server);
 /* The library's, for a socket that opens or closes. */
-void http_on_connection(void *server, struct MHD_Connection *library, void **socket_context,
+void http_on_connection(void *listener, struct MHD_Connection *library, void **socket_context,
                         enum MHD_ConnectionNotificationCode code);
-/* An address as text; "" for one that is not of the Internet. */
+/* An address as text; "unix" for one of the file system. */
 void http_describe_client(const struct sockaddr *address, char *ret_text, size_t size);
 
 /* http_intake.c: the library's callbacks, in the order in which they come. */
 
-void *http_on_uri(void *server, const char *uri, struct MHD_Connection *library);
-enum MHD_Result http_on_request(void *server, struct MHD_Connection *library, const char *url,
+void *http_on_uri(void *listener, const char *uri, struct MHD_Connection *library);
+enum MHD_Result http_on_request(void *listener, struct MHD_Connection *library, const char *url,
                                 const char *method, const char *version, const char *upload,
                                 size_t *upload_size, void **request_context);
-void http_on_completed(void *server, struct MHD_Connection *library, void **request_context,
+void http_on_completed(void *listener, struct MHD_Connection *library, void **request_context,
                        enum MHD_RequestTerminationCode code);
 
 /* The request is to get this status, once its body has been read away; the first one counts. The

@@ -22,6 +22,8 @@ static void log_request(const struct http_request *request, int64_t ns)
     if (request->trace[0])
         log_string(&line, "traceparent", request->trace);
     log_string(&line, "client", request->connection ? request->connection->client : "");
+    if (request->token[0])
+        log_string(&line, "token", request->token);
     log_string(&line, "method", request->method);
     log_string(&line, "path", request->path);
     if (request->model[0])

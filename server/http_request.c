@@ -49,6 +49,21 @@ bool http_client_left(const struct http_request *request)
     return poll(&peer, 1, 0) > 0;
 }
 
+bool http_is_admin(const struct http_request *request)
+{
+    return request->listener->admin;
+}
+
+bool http_is_local(const struct http_request *request)
+{
+    return request->listener->path != NULL;
+}
+
+void http_set_token(struct http_request *request, const char *name)
+{
+    snprintf(request->token, sizeof(request->token), "%s", name);
+}
+
 void http_set_route(struct http_request *request, int route)
 {
     request->route = route;

@@ -7,31 +7,38 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "admit.h"
 #include "reply.h"
 #include "repository.h"
 
 /* Paths without an extension of ours are the Open Inference Protocol, version 2. */
 const struct route route_table[] = {
-    {"GET", "/v2", route_server_metadata, false, "name, version, extensions"},
-    {"GET", "/v2/health/live", route_live, false, "200 while the process answers"},
-    {"GET", "/v2/health/ready", route_ready, false, "200 when requests are welcome, else 503"},
-    {"GET", "/metrics", route_metrics, false, "counters, in Prometheus' text format"},
-    {"GET", "/v2/models", route_model_list, false, "models with version and state"},
-    {"GET", "/v2/models/{model}", route_model_metadata, false, "inputs and outputs"},
-    {"GET", "/v2/models/{model}/versions/{version}", route_model_metadata, false, NULL},
-    {"GET", "/v2/models/{model}/ready", route_model_ready, true, "200 when loaded, else 503"},
-    {"GET", "/v2/models/{model}/versions/{version}/ready", route_model_ready, true, NULL},
-    {"POST", "/v2/models/{model}/infer", route_infer, false, "tensors in, tensors out (JSON)"},
-    {"POST", "/v2/models/{model}/versions/{version}/infer", route_infer, false, NULL},
-    {"POST", "/v2/models/{model}/classify", route_classify, false,
+    {"GET", "/v2", route_server_metadata, AUTH_READ, false, "name, version, extensions"},
+    {"GET", "/v2/health/live", route_live, AUTH_OPEN, false, "200 while the process answers"},
+    {"GET", "/v2/health/ready", route_ready, AUTH_OPEN, false,
+     "200 when requests are welcome, else 503"},
+    {"GET", "/metrics", route_metrics, AUTH_READ, false, "counters, in Prometheus' text format"},
+    {"GET", "/v2/models", route_model_list, AUTH_READ, false, "models with version and state"},
+    {"GET", "/v2/models/{model}", route_model_metadata, AUTH_READ, false, "inputs and outputs"},
+    {"GET", "/v2/models/{model}/versions/{version}", route_model_metadata, AUTH_READ, false, NULL},
+    {"GET", "/v2/models/{model}/ready", route_model_ready, AUTH_READ, true,
+     "200 when loaded, else 503"},
+    {"GET", "/v2/models/{model}/versions/{version}/ready", route_model_ready, AUTH_READ, true,
+     NULL},
+    {"POST", "/v2/models/{model}/infer", route_infer, AUTH_INFER, false,
+     "tensors in, tensors out (JSON)"},
+    {"POST", "/v2/models/{model}/versions/{version}/infer", route_infer, AUTH_INFER, false, NULL},
+    {"POST", "/v2/models/{model}/classify", route_classify, AUTH_INFER, false,
      "a JPEG or PNG file in, classes out; ?top_k=5"},
-    {"POST", "/v2/models/{model}/versions/{version}/classify", route_classify, false, NULL},
-    {"POST", "/v2/repository/index", route_repository_index, false, "states of all models"},
-    {"POST", "/v2/repository/models/{name}/load", route_repository_load, false,
+    {"POST", "/v2/models/{model}/versions/{version}/classify", route_classify, AUTH_INFER, false,
+     NULL},
+    {"POST", "/v2/repository/index", route_repository_index, AUTH_READ, false,
+     "states of all models"},
+    {"POST", "/v2/repository/models/{name}/load", route_repository_load, AUTH_ADMIN, false,
      "reads a model's files again"},
-    {"POST", "/v2/repository/models/{name}/unload", route_repository_unload, false,
+    {"POST", "/v2/repository/models/{name}/unload", route_repository_unload, AUTH_ADMIN, false,
      "stops serving a model"},
-    {NULL, NULL, NULL, false, NULL},
+    {NULL, NULL, NULL, AUTH_OPEN, false, NULL},
 };
 
 /* Copies a segment of length bytes that must be a valid name. */
@@ -148,7 +155,6 @@ void route_admit(struct app *app, struct http_request *request)
     const char *method = http_method(request);
     char allow[64] = "";
 
-    (void)app;
     if (strcmp(method, "HEAD") == 0)
         method = "GET";
     for (const struct route *route = route_table; route->path; route++) {
@@ -158,6 +164,7 @@ void route_admit(struct app *app, struct http_request *request)
             continue;
         if (strcmp(route->method, method) == 0) {
             http_set_route(request, (int)(route - route_table));
+            admit_request(app, request, route->scope);
             return;
         }
         list_method(allow, sizeof(allow), route->method);

@@ -23,7 +23,8 @@ struct route {
     const char *method; /* GET answers HEAD too */
     const char *path;   /* segments; {model}, {name} and {version} stand for any */
     route_handler *handler;
-    bool unloaded; /* called for models that do not answer as well, without a generation */
+    enum auth_scope scope; /* that a token needs */
+    bool unloaded;         /* called for models that do not answer as well, without a generation */
     const char *doc;
 };
 
@@ -31,8 +32,8 @@ struct route {
 extern const struct route route_table[];
 
 int route_count(void);
-/* By a request's head: finds its route, or turns it away with 404 or 405
- * (with Allow), or answers OPTIONS. */
+/* By a request's head: finds its route, or answers OPTIONS, or turns it away with 404, 405 (with
+ * Allow), or as admit_request does. */
 void route_admit(struct app *app, struct http_request *request);
 /* Calls the handler, or replies 404 or 503 for a model that is not there or not ready. */
 void route_request(struct app *app, struct http_request *request);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,14 +63,17 @@ void daemon_start(struct daemon *daemon, const char *const *arguments)
 void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments, int size)
 {
     const char *program = getenv("LQNETD");
-    const char *words[MAX_ARGUMENTS] = {program,    "--listen",     "127.0.0.1:0",
-                                        "--models", daemon->folder, "--strict-readiness",
-                                        "false"};
-    int count = 7, ends[2];
+    char admin[96];
+    const char *words[MAX_ARGUMENTS] = {program,    "--listen",       "127.0.0.1:0",
+                                        "--models", daemon->folder,   "--strict-readiness",
+                                        "false",    "--admin-listen", admin};
+    int count = 9, ends[2];
 
     ck_assert_msg(program, "LQNETD names no program");
     snprintf(daemon->folder, sizeof(daemon->folder), "/tmp/lqnetd-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(daemon->folder));
+    snprintf(daemon->admin, sizeof(daemon->admin), "%s.admin", daemon->folder);
+    snprintf(admin, sizeof(admin), "unix:%s", daemon->admin);
     write_models(daemon->folder);
     while (arguments && *arguments && count < MAX_ARGUMENTS - 1)
         words[count++] = *arguments++;
@@ -119,6 +123,16 @@ int daemon_connect(const struct daemon *daemon)
     return fd;
 }
 
+int daemon_connect_admin(const struct daemon *daemon)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", daemon->admin);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
+}
+
 /* Length of the body that the head announces; 0 where it names none. */
 static size_t announced(const char *head)
 {
@@ -155,9 +169,8 @@ struct answer daemon_read(int fd)
     return answer;
 }
 
-struct answer daemon_raw(const struct daemon *daemon, const void *bytes, size_t size)
+struct answer daemon_raw_over(int fd, const void *bytes, size_t size)
 {
-    int fd = daemon_connect(daemon);
     size_t sent = 0;
 
     while (sent < size) {
@@ -170,6 +183,11 @@ struct answer daemon_raw(const struct daemon *daemon, const void *bytes, size_t 
     struct answer answer = daemon_read(fd);
     close(fd);
     return answer;
+}
+
+struct answer daemon_raw(const struct daemon *daemon, const void *bytes, size_t size)
+{
+    return daemon_raw_over(daemon_connect(daemon), bytes, size);
 }
 
 struct answer daemon_ask(const struct daemon *daemon, const char *method, const char *path,
@@ -188,6 +206,20 @@ struct answer daemon_ask(const struct daemon *daemon, const char *method, const 
     struct answer answer = daemon_raw(daemon, bytes, (size_t)head + size);
     free(bytes);
     return answer;
+}
+
+struct answer daemon_ask_admin(const struct daemon *daemon, const char *method, const char *path,
+                               const char *headers, const char *body)
+{
+    char bytes[4096];
+    int length =
+        snprintf(bytes, sizeof(bytes),
+                 "%s %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n%s"
+                 "Content-Length: %zu\r\n\r\n%s",
+                 method, path, headers ? headers : "", body ? strlen(body) : 0, body ? body : "");
+
+    ck_assert_int_lt(length, sizeof(bytes));
+    return daemon_raw_over(daemon_connect_admin(daemon), bytes, (size_t)length);
 }
 
 void answer_free(struct answer *answer)

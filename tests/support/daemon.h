@@ -12,6 +12,7 @@ struct daemon {
     pid_t pid;
     int port;
     char folder[64]; /* of models; removed in the end */
+    char admin[80];  /* path of the admin's socket */
     int log;         /* its standard error */
 };
 
@@ -34,10 +35,16 @@ struct answer daemon_raw(const struct daemon *daemon, const void *bytes, size_t 
 /* One request on a connection of its own. type NULL: no Content-Type. */
 struct answer daemon_ask(const struct daemon *daemon, const char *method, const char *path,
                          const char *type, const void *body, size_t size);
+/* The same at the admin's socket. `headers`: more lines, each with its end, or NULL. */
+struct answer daemon_ask_admin(const struct daemon *daemon, const char *method, const char *path,
+                               const char *headers, const char *body);
 void answer_free(struct answer *answer);
 
-/* A connected socket. */
+/* A connected socket; one of the admin. */
 int daemon_connect(const struct daemon *daemon);
+int daemon_connect_admin(const struct daemon *daemon);
+/* Sends bytes as they are over a socket, reads until the reply is whole, and closes it. */
+struct answer daemon_raw_over(int fd, const void *bytes, size_t size);
 /* Reads one reply from a socket. */
 struct answer daemon_read(int fd);
 

@@ -60,6 +60,8 @@ static const char *other_value(const struct config_key *key)
 
     if (strcmp(key->name, "listen") == 0)
         return "[::1]:0";
+    if (strcmp(key->name, "admin_listen") == 0)
+        return "unix:/run/lqnetd.admin";
     if (strcmp(key->name, "log_level") == 0)
         return "debug";
     if (strcmp(key->name, "cpu") == 0)

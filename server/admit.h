@@ -1,0 +1,17 @@
+/* admit.h - may this request come in? Asked when its head is there.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef SERVER_ADMIT_H
+#define SERVER_ADMIT_H
+
+#include "app.h"
+
+/* False: replied, 401 without a token that is known (where there are tokens), 403 where it lacks
+ * the scope or the route is not for this listener.
+ *
+ * Without `tokens`, what needs AUTH_ADMIN is served at a socket of the file system alone, whose
+ * mode says who may connect; everything else is open. AUTH_ADMIN is never served at `listen`. */
+bool admit_request(struct app *app, struct http_request *request, enum auth_scope scope);
+
+#endif
