@@ -43,8 +43,9 @@ SUPPORT  := $(wildcard tests/support/*.c)
 TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c \
               $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
 BENCHES  := $(wildcard tests/bench/bench_*.c)
-HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h)
-SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES)
+LIMITS   := tests/bench/limits.c $(if $(filter x86_64,$(ARCH)),$(wildcard tests/bench/limits_*.c))
+HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h tests/bench/*.h)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
@@ -97,13 +98,13 @@ $(BUILD)/%.o: %.c
 # Generated code is not ours to warn about.
 $(BUILD)/build/gen/%.o: private WARNINGS := -w
 # The inner loops live from vectorization.
-$(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c)): private CFLAGS += -O3
+$(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c tests/bench/limits*.c)): private CFLAGS += -O3
 # Instructions that a tier may use: only its own files, which run only where the CPU has them.
 ISA_avx2   := -mavx2 -mfma -mpopcnt
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vpopcntdq
 ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8
 define tier
-$(call objects,$(wildcard engine/kernels/*/*_$(1).c)) \
+$(call objects,$(wildcard engine/kernels/*/*_$(1).c tests/bench/*_$(1).c)) \
 $(patsubst %.c,build/tidy/%.ok,$(wildcard engine/kernels/*/*_$(1).c)): private FLAGS += $(ISA_$(1))
 endef
 $(foreach t,avx2 avx512 amx,$(eval $(call tier,$(t))))
@@ -124,12 +125,17 @@ suites: $(SUITES) $(PROGRAMS)
 test: deps ## install what is missing, build, run the tests (T=name: one suite)
 	@$(MAKE) --no-print-directory suites
 
-$(patsubst %.c,$(BUILD)/%,$(BENCHES)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libserver.a $(BUILD)/liblq.a
+$(patsubst %.c,$(BUILD)/%,$(BENCHES)): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(LIMITS)) $(BUILD)/libserver.a $(BUILD)/liblq.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
 
-bench: $(patsubst %.c,$(BUILD)/%,$(BENCHES)) ## speed of the kernels (JSON=1: a JSON object a line)
+bench: bench-kernels bench-networks ## speed of kernels and networks (JSON=1: a JSON object a line; see CONTRIBUTING.md)
+
+bench-kernels: $(patsubst %.c,$(BUILD)/%,$(BENCHES))
 	@for b in $^; do $$b $(if $(JSON),--json) || exit 1; done
+
+bench-networks: $(BUILD)/lqnet
+	@JSON=$(JSON) sh tests/bench/networks.sh $<
 
 asan: ## the tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory suites FLAVOUR=asan
@@ -191,5 +197,5 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all dist deb deb-test run bench install suites test asan tsan layers lint format deps clean help
+.PHONY: all dist deb deb-test run bench bench-kernels bench-networks install suites test asan tsan layers lint format deps clean help
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))

@@ -5,9 +5,10 @@
  *     bench_kernels [--json]
  *
  * Shapes are those of 3x3 convolutions in ResNet-20 and ResNet-18, 64 pixels at a time, operands in
- * cache. All cases are visited in turn, ROUNDS times, so that a disturbance of the machine touches
- * all of them; the median counts. One thread. A MAC is one product of a weight and an activation,
- * whatever their bits.
+ * cache. All cases, and the limits of the core (limits.h), are visited in turn, ROUNDS times; the
+ * fastest round counts, for what else runs on the machine only adds time. One thread, in its own
+ * CPU time. A MAC is one product of a weight and an activation, whatever their bits; products a
+ * cycle are of single bits where a kernel works on planes; the share is that of the limit.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,42 +16,56 @@
 #include <time.h>
 
 #include "base/cpu.h"
+#include "bench/limits.h"
 #include "base/rng.h"
 #include "kernels/kernels.h"
 #include "lq.h"
 
-enum { PIXELS = 64, ROUNDS = 7, MAX_BITS = 4, TAPS = 9, MAX_CASES = 128 };
-#define ROUND_SECONDS 0.01
+enum {
+    PIXELS = 64,
+    ROUNDS = 12,
+    MAX_BITS = 4,
+    TAPS = 9,
+    MAX_CHANNELS = 512,
+    MAX_C_CHANNELS = 64,
+    MAX_CASES = 256
+};
+#define ROUND_SECONDS 0.004
 
-static const int channel_counts[] = {16, 32, 64, 128, 256};
+static const int channel_counts[] = {16, 32, 64, 128, 256, MAX_CHANNELS};
 static const struct {
     int w, a;
 } bit_counts[] = {{1, 2}, {2, 2}, {3, 3}, {4, 4}};
+enum { BIT_COUNTS = sizeof(bit_counts) / sizeof(*bit_counts), SAFE_CHUNK = 63 };
 
 struct operands {
     int16_t *a_levels, *w_levels;
     int32_t *w_basis;
     uint32_t *a_planes, *w_planes;
+    uint8_t *w_nibbles;
     int32_t *sums;
     int32_t a_basis[MAX_BITS];
 };
 
-enum kernel { KERNEL_LEVELS, KERNEL_BYTES, KERNEL_PLANES };
-static const char *const kernel_names[] = {"gemm_levels", "gemm_bytes", "gemm_planes"};
+enum kernel { KERNEL_LIMIT, KERNEL_LEVELS, KERNEL_BYTES, KERNEL_PLANES, KERNEL_NIBBLES };
+static const char *const kernel_names[] = {"limit", "gemm_levels", "gemm_bytes", "gemm_planes",
+                                           "gemm_nibbles"};
 
 struct bench {
     enum kernel kernel;
+    const struct limit *limit; /* of KERNEL_LIMIT: this one; of a kernel: the one it is held
+                                  against, or NULL */
     const char *tier;
     int channels, w_bits, a_bits; /* bits 0: integer levels, whatever the bits */
     struct lq_kernels kernels;
-    double seconds[ROUNDS]; /* of one call */
+    double seconds; /* of one call, in the fastest round */
 };
 
 static double now(void)
 {
     struct timespec time;
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time); /* others may want the core too */
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
@@ -70,7 +85,7 @@ static void *filled(struct lq_rng *rng, size_t count, size_t size)
 
 static void operands_init(struct operands *o)
 {
-    size_t channels = 256, length = TAPS * channels, words = length / 32;
+    size_t channels = MAX_CHANNELS, length = TAPS * channels, words = length / 32;
     struct lq_rng rng;
 
     lq_rng_init(&rng, 1, 1);
@@ -79,6 +94,9 @@ static void operands_init(struct operands *o)
     o->w_basis = filled(&rng, channels * MAX_BITS, sizeof(int32_t));
     o->a_planes = filled(&rng, PIXELS * MAX_BITS * words, sizeof(uint32_t));
     o->w_planes = filled(&rng, channels * MAX_BITS * words, sizeof(uint32_t));
+    o->w_nibbles = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, 1);
+    for (size_t i = 0; i < channels * 2 * length / LQ_NIBBLE_CODES; i++)
+        o->w_nibbles[i] &= 15;
     o->sums = filled(&rng, PIXELS * channels, sizeof(int32_t));
     for (int j = 0; j < MAX_BITS; j++)
         o->a_basis[j] = 1 << j;
@@ -91,6 +109,7 @@ static void operands_deinit(struct operands *o)
     free(o->w_basis);
     free(o->a_planes);
     free(o->w_planes);
+    free(o->w_nibbles);
     free(o->sums);
 }
 
@@ -101,7 +120,14 @@ static void call(const struct bench *b, const struct operands *o)
     struct lq_rows elements = {1, PIXELS, 1, k, 0, (size_t)k, 0};
     struct lq_rows plane_words = {1, PIXELS, 1, words, 0, (size_t)(words * b->a_bits), 0};
 
-    if (b->kernel == KERNEL_LEVELS)
+    struct lq_rows nibbles = {1, PIXELS, 1, k / LQ_NIBBLE_CODES, 0, (size_t)(k / LQ_NIBBLE_CODES),
+                              0};
+
+    if (b->kernel == KERNEL_NIBBLES)
+        b->kernels.gemm_nibbles(&(struct lq_nibbles){b->channels, nibbles, b->w_bits, SAFE_CHUNK,
+                                                     (const uint8_t *)o->a_planes, o->w_nibbles,
+                                                     o->a_basis, o->w_basis, o->sums, stride});
+    else if (b->kernel == KERNEL_LEVELS)
         b->kernels.gemm_levels(
             &(struct lq_levels){b->channels, elements, o->a_levels, o->w_levels, o->sums, stride});
     else if (b->kernel == KERNEL_BYTES)
@@ -120,58 +146,147 @@ static double measure(const struct bench *b, const struct operands *o)
     int calls = 0;
 
     do {
-        call(b, o);
+        if (b->kernel == KERNEL_LIMIT)
+            b->limit->run();
+        else
+            call(b, o);
         calls++;
         seconds = now() - start;
     } while (seconds < ROUND_SECONDS);
     return seconds / calls;
 }
 
-static int compare(const void *a, const void *b)
+static int add_limits(const struct limit *limits, struct bench *benches, int count)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    for (; limits->name; limits++)
+        if (lq_cpu_detect() >> limits->tier & 1)
+            benches[count++] =
+                (struct bench){.kernel = KERNEL_LIMIT,
+                               .limit = limits,
+                               .tier = lq_cpu_tier_name((enum lq_cpu_tier)limits->tier)};
+    return count;
+}
 
-    return (x > y) - (x < y);
+/* What a tier's own kernel can at most reach; NULL where it has none. */
+static const struct limit *limit_of(enum lq_cpu_tier tier, enum kernel kernel)
+{
+    static const struct {
+        enum lq_cpu_tier tier;
+        enum kernel kernel;
+        const char *name;
+    } pairs[] = {
+        {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},  {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
+        {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"}, {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
+        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"}, {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"}};
+    const struct limit *lists[] = {limits_avx2, limits_avx512};
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
+        for (int list = 0; list < 2 && pairs[i].tier == tier && pairs[i].kernel == kernel; list++)
+            for (const struct limit *limit = lists[list]; limit->name; limit++)
+                if (strcmp(limit->name, pairs[i].name) == 0)
+                    return limit;
+    return NULL;
+}
+
+static int add_kernel(const struct bench *base, enum lq_cpu_tier tier, enum kernel kernel, int bits,
+                      struct bench *bench)
+{
+    *bench = *base;
+    bench->kernel = kernel;
+    bench->limit = limit_of(tier, kernel);
+    bench->w_bits = bits < 0 ? 0 : bit_counts[bits].w;
+    bench->a_bits = bits < 0 ? 0 : bit_counts[bits].a;
+    return 1;
 }
 
 /* The kernels of one tier, where it has its own. */
 static int add_tier(enum lq_cpu_tier tier, struct bench *benches, int count)
 {
-
     struct bench b = {.tier = lq_cpu_tier_name(tier)};
 
     if (lq_kernels_init(&b.kernels, lq_cpu_detect() & ((2u << tier) - 1)) != (int)tier)
         return count;
     for (size_t i = 0; i < sizeof(channel_counts) / sizeof(*channel_counts); i++) {
         b.channels = channel_counts[i];
-        b.w_bits = b.a_bits = 0;
-        b.kernel = KERNEL_LEVELS;
-        benches[count++] = b;
-        b.kernel = KERNEL_BYTES;
-        benches[count++] = b;
-        b.kernel = KERNEL_PLANES;
-        for (size_t j = 0; j < sizeof(bit_counts) / sizeof(*bit_counts); j++) {
-            b.w_bits = bit_counts[j].w;
-            b.a_bits = bit_counts[j].a;
-            benches[count++] = b;
-        }
+        if (tier == LQ_CPU_C && b.channels > MAX_C_CHANNELS)
+            break; /* it takes its time, and is no faster there */
+        count += add_kernel(&b, tier, KERNEL_LEVELS, -1, &benches[count]);
+        count += add_kernel(&b, tier, KERNEL_BYTES, -1, &benches[count]);
+        for (int bits = 0; bits < BIT_COUNTS; bits++)
+            count += add_kernel(&b, tier, KERNEL_PLANES, bits, &benches[count]);
+        for (int bits = 0; bits < BIT_COUNTS && b.kernels.prefers_nibbles; bits++)
+            if (bit_counts[bits].w <= LQ_NIBBLE_BITS && bit_counts[bits].a <= LQ_NIBBLE_BITS)
+                count += add_kernel(&b, tier, KERNEL_NIBBLES, bits, &benches[count]);
     }
     return count;
 }
 
-static void print(const struct bench *b, bool json)
+/* Products a second: of single bits where planes are multiplied. */
+static double rate(const struct bench *b)
 {
-    double seconds = b->seconds[ROUNDS / 2];
+    double pairs = b->w_bits ? b->w_bits * b->a_bits : 1;
+
+    if (b->kernel == KERNEL_LIMIT)
+        return (double)b->limit->run() / b->seconds;
+    return (double)PIXELS * TAPS * b->channels * b->channels * pairs / b->seconds;
+}
+
+static double limit_rate(const struct bench *benches, int count, const struct limit *limit)
+{
+    for (int i = 0; i < count; i++)
+        if (benches[i].kernel == KERNEL_LIMIT && benches[i].limit == limit)
+            return rate(&benches[i]);
+    return 0;
+}
+
+static void print_limit(const struct bench *b, double clock, bool json)
+{
+    if (json)
+        printf("{\"limit\": \"%s\", \"tier\": \"%s\", \"g_per_s\": %.2f, \"per_cycle\": %.2f}\n",
+               b->limit->name, b->tier, rate(b) / 1e9, rate(b) / clock);
+    else
+        printf("%-12s %-7s %9.1f G a second %8.1f a cycle   %s\n", b->limit->name, b->tier,
+               rate(b) / 1e9, rate(b) / clock, b->limit->what);
+}
+
+/* limit: products a second, or 0. */
+static void print(const struct bench *b, double clock, double limit, bool json)
+{
+    double seconds = b->seconds, share = limit > 0 ? rate(b) / limit : 0;
     double macs = (double)PIXELS * TAPS * b->channels * b->channels;
 
-    if (json)
+    if (json) {
         printf("{\"kernel\": \"%s\", \"tier\": \"%s\", \"channels\": %d, \"weight_bits\": %d, "
-               "\"activation_bits\": %d, \"median_us\": %.3f, \"gmac_per_s\": %.2f}\n",
+               "\"activation_bits\": %d, \"us\": %.3f, \"gmac_per_s\": %.2f, "
+               "\"products_per_cycle\": %.2f",
                kernel_names[b->kernel], b->tier, b->channels, b->w_bits, b->a_bits, seconds * 1e6,
-               macs / seconds / 1e9);
-    else
-        printf("%-12s %-7s %8d %4d/%d %11.2f %9.2f\n", kernel_names[b->kernel], b->tier,
-               b->channels, b->w_bits, b->a_bits, seconds * 1e6, macs / seconds / 1e9);
+               macs / seconds / 1e9, rate(b) / clock);
+        if (limit > 0)
+            printf(", \"limit\": \"%s\", \"share\": %.4f", b->limit->name, share);
+        puts("}");
+        return;
+    }
+    printf("%-12s %-7s %8d %4d/%d %11.2f %9.2f %9.1f", kernel_names[b->kernel], b->tier,
+           b->channels, b->w_bits, b->a_bits, seconds * 1e6, macs / seconds / 1e9, rate(b) / clock);
+    if (limit > 0)
+        printf("   %5.1f %% of %s", 100 * share, b->limit->name);
+    putchar('\n');
+}
+
+static void print_all(const struct bench *benches, int count, bool json)
+{
+    double clock = limit_rate(benches, count, &limits_any[0]);
+    int limits = 0;
+
+    if (!json)
+        puts("limits of one core, in L1");
+    for (; benches[limits].kernel == KERNEL_LIMIT; limits++)
+        print_limit(&benches[limits], clock, json);
+    if (!json)
+        printf("\n%-12s %-7s %8s %6s %11s %9s %9s   %s\n", "kernel", "tier", "channels", "W/A",
+               "us", "GMAC/s", "a cycle", "share");
+    for (int i = limits; i < count; i++)
+        print(&benches[i], clock, limit_rate(benches, count, benches[i].limit), json);
 }
 
 int main(int argc, char **argv)
@@ -179,21 +294,23 @@ int main(int argc, char **argv)
     static struct bench benches[MAX_CASES];
     struct operands operands;
     bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
-    int count = 0;
+    int count = add_limits(limits_any, benches, 0);
 
     operands_init(&operands);
+#if defined(__x86_64__)
+    count = add_limits(limits_avx2, benches, count);
+    count = add_limits(limits_avx512, benches, count);
+#endif
     for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
         count = add_tier((enum lq_cpu_tier)tier, benches, count);
     for (int round = 0; round < ROUNDS; round++)
-        for (int i = 0; i < count; i++)
-            benches[i].seconds[round] = measure(&benches[i], &operands);
-    if (!json)
-        printf("%-12s %-7s %8s %6s %11s %9s\n", "kernel", "tier", "channels", "W/A", "median us",
-               "GMAC/s");
-    for (int i = 0; i < count; i++) {
-        qsort(benches[i].seconds, ROUNDS, sizeof(double), compare);
-        print(&benches[i], json);
-    }
+        for (int i = 0; i < count; i++) {
+            double seconds = measure(&benches[i], &operands);
+
+            if (round == 0 || seconds < benches[i].seconds)
+                benches[i].seconds = seconds;
+        }
+    print_all(benches, count, json);
     operands_deinit(&operands);
     return 0;
 }

@@ -78,6 +78,7 @@ START_TEST(command_lines)
         {"quantize x -b 2/2 -c d -o o --quantizer magic", 2, "expected learned or uniform"},
         {"quantize x -b 2/2 -c d -o o --iterations 5", 2, "option --iterations is '5'"},
         {"bench x --batch 0", 2, "option --batch is '0'"},
+        {"bench x --seconds 0", 2, "option --seconds is '0'"},
         {"bench x --form fast", 2, "--form is 'fast'"},
         {"bench /nonexistent.lq", 1, "/nonexistent.lq"},
         {"inspect /nonexistent.lq", 1, "/nonexistent.lq"},
@@ -113,13 +114,18 @@ START_TEST(inspects)
     snprintf(arguments, sizeof(arguments), "inspect %s", path);
     ck_assert_int_eq(run(arguments), 0);
     ck_assert_ptr_nonnull(strstr(output, "2/2"));
-    snprintf(arguments, sizeof(arguments), "bench %s --batch 3 --threads 2 --seconds 1 --json",
+    snprintf(arguments, sizeof(arguments), "bench %s --batch 3 --threads 2 --seconds 0.3 --json",
              path);
     ck_assert_int_eq(run(arguments), 0);
     root = json_loads(output, 0, NULL);
     ck_assert_int_eq(json_integer_value(json_object_get(root, "batch")), 3);
     ck_assert_double_gt(json_real_value(json_object_get(root, "median_ms")), 0);
     ck_assert_double_gt(json_real_value(json_object_get(root, "images_per_s")), 0);
+    ck_assert_double_le(json_real_value(json_object_get(root, "min_ms")),
+                        json_real_value(json_object_get(root, "median_ms")));
+    ck_assert_double_gt(json_real_value(json_object_get(root, "first_answer_ms")), 0);
+    ck_assert_double_gt(json_real_value(json_object_get(root, "peak_memory_mb")), 1);
+    ck_assert_double_lt(json_real_value(json_object_get(root, "peak_memory_mb")), 1000);
     json_decref(root);
     unlink(path);
 }
