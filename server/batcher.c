@@ -42,36 +42,32 @@ static void release_job(struct batcher_worker *worker, struct batcher_job *job)
     worker->finished = job;
 }
 
-/* Replies; gives the time that this took. Without the lock. */
-static int64_t finish_job(struct batcher_job *job)
+/* Replies, of a batch of so many images (0: of none). Without the lock. */
+static void finish_job(struct batcher_job *job, int images)
 {
     struct generation *generation = job->generation;
+    bool done = job->end == BATCHER_DONE;
+    int64_t start = batcher_now_ns();
     int64_t ns[STATS_STAGE_COUNT] = {[STATS_queue] = job->times.queue_ns,
                                      [STATS_compute_input] = job->times.prepare_ns,
                                      [STATS_compute_infer] = job->times.compute_ns};
-    int64_t start = batcher_now_ns(), submitted = job->submitted_ns, end;
-    bool done = job->end == BATCHER_DONE;
-    int count = job->count;
 
+    ns[done ? STATS_success : STATS_fail] = start - job->submitted_ns;
+    stats_add_request(generation->stats, job->count, ns);
     job->finish(job, job->end, &job->error);
-    end = batcher_now_ns();
-    ns[STATS_compute_output] = end - start;
-    ns[done ? STATS_success : STATS_fail] = end - submitted;
-    stats_add_request(generation->stats, count, ns);
+    if (done)
+        stats_add_output(generation->stats, images, batcher_now_ns() - start);
     generation_unref(generation);
-    return end - start;
 }
 
-static int64_t finish_jobs(struct batcher_worker *worker)
+static void finish_jobs(struct batcher_worker *worker)
 {
     struct batcher_job *job;
-    int64_t ns = 0;
 
     while ((job = worker->finished)) {
         worker->finished = job->next;
-        ns += finish_job(job);
+        finish_job(job, worker->images);
     }
-    return ns;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -176,7 +172,7 @@ static void account(struct batcher_worker *worker)
 static void work(struct batcher_worker *worker, struct generation *generation)
 {
     struct batcher *batcher = worker->batcher;
-    int64_t input_ns = 0, output_ns;
+    int64_t input_ns = 0;
 
     worker->generation = generation_ref(generation);
     batcher->gauge.busy++;
@@ -186,12 +182,12 @@ static void work(struct batcher_worker *worker, struct generation *generation)
         batcher_compute(worker);
     for (int i = 0; i < worker->piece_count; i++)
         input_ns += worker->pieces[i].decode_ns;
+    if (worker->piece_count > 0)
+        stats_add_batch(generation->stats, worker->images, input_ns, worker->compute_ns);
     pthread_mutex_lock(&batcher->lock);
     account(worker);
     pthread_mutex_unlock(&batcher->lock);
-    output_ns = finish_jobs(worker);
-    if (worker->piece_count > 0)
-        stats_add_batch(generation->stats, worker->images, input_ns, worker->compute_ns, output_ns);
+    finish_jobs(worker);
     generation_unref(generation);
     pthread_mutex_lock(&batcher->lock);
     batcher->gauge.busy--;
@@ -325,7 +321,7 @@ static void end_waiting(struct batcher *batcher)
         struct batcher_job *job = batcher_queue_take(batcher, generation);
 
         end_job(batcher, job, BATCHER_STOPPED, NULL);
-        finish_job(job);
+        finish_job(job, 0);
     }
 }
 

@@ -52,8 +52,7 @@ static void add(struct stats_sum *sum, int64_t ns)
     sum->ns += (uint64_t)ns;
 }
 
-void stats_add_batch(struct stats *stats, int images, int64_t input_ns, int64_t infer_ns,
-                     int64_t output_ns)
+void stats_add_batch(struct stats *stats, int images, int64_t input_ns, int64_t infer_ns)
 {
     struct stats_batch *batch = &stats->by_images[images - 1];
 
@@ -62,7 +61,7 @@ void stats_add_batch(struct stats *stats, int images, int64_t input_ns, int64_t 
     batch->images = images;
     add(&batch->input, input_ns);
     add(&batch->infer, infer_ns);
-    add(&batch->output, output_ns);
+    add(&batch->output, 0);
     pthread_mutex_unlock(&stats->lock);
     metrics_batch(stats->metrics, images);
     metrics_stage(stats->metrics, METRICS_COMPUTE, infer_ns);
@@ -77,7 +76,6 @@ static void count_request(struct metrics_model *metrics, const int64_t ns[STATS_
     metrics_model_count(metrics, METRICS_SUCCESSES, 1);
     metrics_stage(metrics, METRICS_QUEUE, ns[STATS_queue]);
     metrics_stage(metrics, METRICS_DECODE, ns[STATS_compute_input]);
-    metrics_stage(metrics, METRICS_ENCODE, ns[STATS_compute_output]);
 }
 
 void stats_add_request(struct stats *stats, int images, const int64_t ns[STATS_STAGE_COUNT])
@@ -98,6 +96,17 @@ void stats_add_request(struct stats *stats, int images, const int64_t ns[STATS_S
     }
     pthread_mutex_unlock(&stats->lock);
     count_request(stats->metrics, ns);
+}
+
+void stats_add_output(struct stats *stats, int images, int64_t ns)
+{
+    pthread_mutex_lock(&stats->lock);
+    stats->values.stages[STATS_success].ns += (uint64_t)ns;
+    stats->values.stages[STATS_compute_output].ns += (uint64_t)ns;
+    if (images > 0)
+        stats->by_images[images - 1].output.ns += (uint64_t)ns;
+    pthread_mutex_unlock(&stats->lock);
+    metrics_stage(stats->metrics, METRICS_ENCODE, ns);
 }
 
 bool stats_read(struct stats *stats, struct stats_values *ret_values)

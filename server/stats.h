@@ -52,12 +52,16 @@ struct stats;
 struct stats *stats_create(int max_batch, struct metrics_model *metrics);
 void stats_destroy(struct stats *stats);
 
-/* One batch of `images` (1..max_batch) was computed. */
-void stats_add_batch(struct stats *stats, int images, int64_t input_ns, int64_t infer_ns,
-                     int64_t output_ns);
-/* One request has ended; ns by stage, of which success and fail hold the whole time: the one that
- * is not 0 counts. */
+/* One batch of `images` (1..max_batch) was computed. Called before any of its requests is replied
+ * to, so that whoever has a reply finds it counted. */
+void stats_add_batch(struct stats *stats, int images, int64_t input_ns, int64_t infer_ns);
+/* One request is about to be replied to; ns by stage, of which success and fail hold the whole time
+ * so far: the one that is not 0 counts. */
 void stats_add_request(struct stats *stats, int images, const int64_t ns[STATS_STAGE_COUNT]);
+
+/* The reply of a request that was counted as a success has been written; images: of its batch, 0:
+ * it was in none. */
+void stats_add_output(struct stats *stats, int images, int64_t ns);
 
 /* Those given to stats_create. */
 struct metrics_model *stats_metrics(const struct stats *stats);
