@@ -4,7 +4,7 @@
 BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libxxhash-dev libprotobuf-c-dev \
             protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libgnutls28-dev \
             libinih-dev zlib1g-dev
-PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl
+PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev
 DEB_PACKAGES := dpkg-dev debhelper fakeroot lintian debootstrap curl
 DEPS     ?= PACKAGES
 VERSION  := $(shell sed -n 's/^.define LQ_VERSION "\(.*\)"/\1/p' engine/lq.h)
@@ -44,12 +44,14 @@ TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/tes
               $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
 BENCHES  := $(wildcard tests/bench/bench_*.c)
 LIMITS   := tests/bench/limits.c $(if $(filter x86_64,$(ARCH)),$(wildcard tests/bench/limits_*.c))
-HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h tests/bench/*.h)
-SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS)
+HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h tests/bench/*.h tests/kernels/*/*.h)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS) $(wildcard tests/kernels/*/*.c)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
 PROGRAMS := $(BUILD)/lqnet $(BUILD)/lqnetd
+# The suites of kernels once more, with those of tier avx512 compiled through SIMDe.
+SIMDE    := $(if $(filter x86_64,$(ARCH)),$(patsubst tests/kernels/%.c,$(BUILD)/simde/%,$(wildcard tests/kernels/test_*.c)))
 SUITES   := $(patsubst %.c,$(BUILD)/%,$(TESTS))
 GENERATED := $(if $(wildcard engine/format/onnx.c),build/gen/onnx.pb-c.c)
 
@@ -86,6 +88,17 @@ $(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/libserve
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
 
+SIMDE_OBJECTS := $(patsubst %.c,$(BUILD)/simde/%.o,$(wildcard engine/kernels/x86/*_avx512.c))
+$(SIMDE): $(BUILD)/simde/%: $(BUILD)/tests/kernels/%.o $(SIMDE_OBJECTS) $(call objects,tests/kernels/simde/detect.c $(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=lq_cpu_detect $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
+
+$(SIMDE_OBJECTS): private FLAGS += $(ISA_avx2) -Wno-psabi -include tests/kernels/simde/avx512.h
+$(SIMDE_OBJECTS): $(BUILD)/simde/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) -c $< -o $@
+
 $(BUILD)/libserver.a: $(call objects,$(filter-out server/main.c,$(SERVER)))
 	$(call say,AR)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -119,8 +132,8 @@ run: deps ## install what is missing, build, serve, show how to classify a pictu
 	@$(MAKE) --no-print-directory all
 	@sh etc/demo.sh $(BUILD) $(LISTEN)
 
-suites: $(SUITES) $(PROGRAMS)
-	@sh tests/run.sh $(BUILD) $(if $(T),$(filter %/test_$(T),$(SUITES)),$(SUITES))
+suites: $(SUITES) $(if $(SANITIZE_$(FLAVOUR)),,$(SIMDE)) $(PROGRAMS)
+	@sh tests/run.sh $(BUILD) $(if $(T),$(filter %/test_$(T),$(filter-out %.a %/lqnet %/lqnetd,$^)),$(filter-out %/lqnet %/lqnetd,$^))
 
 test: deps ## install what is missing, build, run the tests (T=name: one suite)
 	@$(MAKE) --no-print-directory suites
@@ -198,4 +211,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all dist deb deb-test run bench bench-kernels bench-networks install suites test asan tsan layers lint format deps clean help
--include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES))
+-include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES)) $(SIMDE_OBJECTS:.o=.d)

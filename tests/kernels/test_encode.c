@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "support/guard.h"
 #include "support/suite.h"
+#include "support/tiers.h"
 
 enum { MAX_CHANNELS = 75, MAX_PIXELS = 3, BOUND = 1000000, STRIDE = 80 };
 
@@ -203,6 +204,7 @@ int main(void)
 {
     TCase *tests = tcase_create("encode");
 
+    tiers_print();
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, tiers_encode_alike, 1, 9);
     tcase_add_loop_test(tests, the_definition, 1, 9);

@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "support/guard.h"
 #include "support/suite.h"
+#include "support/tiers.h"
 
 enum { MAX_M = 27, MAX_N = 40, MAX_WORDS = 20, MAX_BITS = 8 };
 
@@ -323,11 +324,7 @@ int main(void)
 {
     TCase *tests = tcase_create("gemm");
 
-    printf("tiers run on this CPU:");
-    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
-        if (lq_cpu_detect() >> tier & 1)
-            printf(" %s", lq_cpu_tier_name((enum lq_cpu_tier)tier));
-    puts("");
+    tiers_print();
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, tiers_agree, 1, MAX_BITS + 1);
     tcase_add_test(tests, hand_computed);

@@ -100,6 +100,10 @@ void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int p
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
+    if (e->form == LQ_CODE_NIBBLES) { /* only that tier's product reads them */
+        lq_encode_sums_avx2(e, sums, pixels, ret_codes);
+        return;
+    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             __mmask16 mask = lanes_left(e->channels - c);
@@ -115,6 +119,10 @@ void lq_encode_floats_avx512(const struct lq_encode *e, const float *values, int
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
+    if (e->form == LQ_CODE_NIBBLES) {
+        lq_encode_floats_avx2(e, values, pixels, ret_codes);
+        return;
+    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             __mmask16 mask = lanes_left(e->channels - c);
