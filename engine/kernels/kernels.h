@@ -56,6 +56,10 @@ struct lq_bytes {
     const int8_t *w; /* [panels][(k + 3) / 4][lanes][4] */
     int32_t *sums;
     size_t stride;
+    /* Cut each run into pieces of so many words of 4 levels: in no column can the products of a
+     * piece's levels 0 and 1 of all words, nor those of 2 and 3, add up to more than int16_t holds,
+     * whichever of them are left out. 0: unknown. */
+    int piece;
 };
 typedef void lq_gemm_bytes(const struct lq_bytes *bytes);
 

@@ -42,6 +42,7 @@ struct state {
     const int32_t *w_basis; /* the basis of both */
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
+    int piece; /* of levels in bytes */
     int64_t macs;
     struct lq_kernels kernels;
     struct lq_epilogue epilogue;
@@ -71,8 +72,9 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
         return;
     }
     if (s->store == LQ_STORE_BYTES) {
-        s->kernels.gemm_bytes(&(struct lq_bytes){
-            g->group_out, rows, a, (const int8_t *)s->levels + before_levels, sums, stride});
+        s->kernels.gemm_bytes(&(struct lq_bytes){g->group_out, rows, a,
+                                                 (const int8_t *)s->levels + before_levels, sums,
+                                                 stride, s->piece});
         return;
     }
     if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/lower.c */
@@ -198,6 +200,15 @@ static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_
     return lq_weights_planes(spec, &s->paneling, g->taps, g->group_in, packed, error);
 }
 
+static int largest_level(const struct lq_snapped_basis *basis)
+{
+    int largest = 0;
+
+    for (int bit = 0; bit < basis->bits; bit++)
+        largest += basis->integers[bit] > 0 ? basis->integers[bit] : 0;
+    return largest;
+}
+
 static int init_weights(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
                         struct lq_error *error)
 {
@@ -205,6 +216,7 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     const struct lq_kernels *kernels = &s->kernels;
     size_t size = s->store == LQ_STORE_BYTES ? sizeof(int8_t) : sizeof(int16_t), count;
     void *levels;
+    int status;
 
     s->paneling = (struct lq_paneling){.groups = g->groups, .columns = g->group_out};
     s->paneling.lanes = s->store == LQ_STORE_PLANES    ? kernels->planes_lanes
@@ -221,7 +233,11 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     s->levels = levels;
     if (!levels)
         return lq_fail_memory(error);
-    return lq_weights_levels(spec, &s->paneling, g->length, levels, error);
+    status = lq_weights_levels(spec, &s->paneling, g->length, levels, error);
+    if (status == LQ_OK && s->store == LQ_STORE_BYTES)
+        s->piece = lq_weights_piece(&s->paneling, levels, g->length, s->rows.run,
+                                    largest_level(spec->input_basis));
+    return status;
 }
 
 static void init_layout(struct state *s, const struct lq_step_spec *spec)

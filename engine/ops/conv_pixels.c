@@ -68,7 +68,7 @@ static void run_tile(void *context, int tile, int worker)
     lq_pad_lines(g, CHANNELS, work->run->inputs[0], first, last, scratch);
     rows.lines = last - first;
     s->kernels.gemm_bytes(&(struct lq_bytes){(int)s->columns + g->out.channels, rows, scratch,
-                                             s->weights, parts, 2 * s->columns});
+                                             s->weights, parts, 2 * s->columns, 0});
     combine(parts, s->columns, g->out.channels, pixels, sums);
     lq_epilogue_run(&s->epilogue, sums, pixels,
                     (uint8_t *)work->run->output + before * lq_epilogue_pixel_bytes(&s->epilogue));

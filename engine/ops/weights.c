@@ -121,6 +121,56 @@ int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling 
     return LQ_OK;
 }
 
+/* Whether products of `words` words with levels up to `top` stay within int16_t, in one lane. */
+static bool piece_fits(const int8_t *levels, size_t step, int words, int top)
+{
+    int above[2] = {0, 0}, below[2] = {0, 0};
+
+    for (int word = 0; word < words; word++, levels += step)
+        for (int i = 0; i < 4; i++) {
+            if (levels[i] > 0)
+                above[i / 2] += levels[i];
+            else
+                below[i / 2] -= levels[i];
+        }
+    for (int half = 0; half < 2; half++)
+        if (above[half] * top > INT16_MAX || below[half] * top > INT16_MAX)
+            return false;
+    return true;
+}
+
+static bool pieces_fit(const struct lq_paneling *paneling, const int8_t *levels, int words, int run,
+                       int piece, int top)
+{
+    size_t lanes = (size_t)paneling->lanes, step = lanes * (size_t)paneling->depth;
+    size_t columns = lq_paneling_columns(paneling);
+
+    for (size_t column = 0; column < columns; column++) {
+        const int8_t *at = levels + column / lanes * (size_t)words * step +
+                           column % lanes * (size_t)paneling->depth;
+
+        for (int from = 0, count; from < words; from += count, at += (size_t)count * step) {
+            count = run - from % run < piece ? run - from % run : piece;
+            if (!piece_fits(at, step, count, top))
+                return false;
+        }
+    }
+    return true;
+}
+
+int lq_weights_piece(const struct lq_paneling *paneling, const int8_t *levels, int length, int run,
+                     int top)
+{
+    static const int pieces[] = {48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1};
+    int words = (int)(lq_paneling_length(paneling, length) / (size_t)paneling->depth);
+
+    run = run < length ? run / paneling->depth : words; /* of several, words are whole */
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++)
+        if (pieces_fit(paneling, levels, words, run, pieces[i], top))
+            return pieces[i];
+    return 0;
+}
+
 int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
                       int channels, uint32_t *ret_planes, struct lq_error *error)
 {

@@ -28,6 +28,11 @@ size_t lq_paneling_length(const struct lq_paneling *paneling, int length);
 int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                       int length, void *ret_levels, struct lq_error *error) LQ_MUST_CHECK;
 
+/* Of bytes that lq_weights_levels has made: the longest piece of a run of `run` levels (struct
+ * lq_bytes) for activations of at most `top`; 0: there is none. */
+int lq_weights_piece(const struct lq_paneling *paneling, const int8_t *levels, int length, int run,
+                     int top);
+
 /* Of quantized weights: planes, [panels][taps * words of channels][bits][lanes]. Errors:
  * LQ_ERR_MEMORY. */
 int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,

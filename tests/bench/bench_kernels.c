@@ -133,7 +133,7 @@ static void call(const struct bench *b, const struct operands *o)
     else if (b->kernel == KERNEL_BYTES)
         b->kernels.gemm_bytes(&(struct lq_bytes){b->channels, elements,
                                                  (const uint8_t *)o->a_levels,
-                                                 (const int8_t *)o->w_levels, o->sums, stride});
+                                                 (const int8_t *)o->w_levels, o->sums, stride, 8});
     else
         b->kernels.gemm_planes(&(struct lq_planes){b->channels, plane_words, b->a_bits, b->w_bits,
                                                    o->a_planes, o->w_planes, o->a_basis, o->w_basis,

@@ -253,11 +253,13 @@ static void run_levels(struct problem *p, const struct lq_kernels *kernels, cons
     unguard(&sums);
 }
 
-/* Levels of 0..63 and of -127..127 in bytes, or of all 255 where the tier takes them. */
+/* Levels of 0..63 and of -127..127 in bytes, or of all 255 where the tier takes them, or fewer. */
 static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const char *tier)
 {
     int lanes = kernels->bytes_lanes, stride = p->n + rand() % 3;
     int largest = kernels->bytes_bound / 127 < 255 ? kernels->bytes_bound / 127 : 255;
+    int w_most = rand() % 2 ? 127 : rand() % 40 + 1,
+        a_most = rand() % 2 ? largest : rand() % 40 + 1;
     size_t k_count = (size_t)p->words * 32 - (size_t)(rand() % 32), fours = (k_count + 3) / 4;
     size_t columns = (size_t)lq_panels(p->n, lanes) * (size_t)lanes;
     struct lq_rows rows;
@@ -269,10 +271,10 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
     memset(sums.bytes, 0x5a, room);
     memset(p->expected, 0, sizeof(p->expected));
     for (size_t i = 0; i < a_size; i++)
-        a.bytes[i] = (uint8_t)(rand() % 4 ? rand() % (largest + 1) : largest);
+        a.bytes[i] = (uint8_t)(rand() % 4 ? rand() % (a_most + 1) : a_most);
     for (size_t col = 0; col < (size_t)p->n; col++)
         for (size_t k = 0; k < k_count; k++) {
-            int level = rand() % 4 ? rand() % 255 - 127 : 127 - rand() % 2 * 254;
+            int sign = rand() % 2 * 2 - 1, level = sign * (rand() % 4 ? rand() % w_most : w_most);
             size_t panel = col / (size_t)lanes, lane = col % (size_t)lanes;
 
             w.bytes[((panel * fours + k / 4) * (size_t)lanes + lane) * 4 + k % 4] = (uint8_t)level;
@@ -280,7 +282,8 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
                 p->expected[row][col] += level * a.bytes[element(&rows, (size_t)row, k, 1)];
         }
     kernels->gemm_bytes(&(struct lq_bytes){p->n, rows, a.bytes, (const int8_t *)w.bytes,
-                                           (int32_t *)(void *)sums.bytes, (size_t)stride});
+                                           (int32_t *)(void *)sums.bytes, (size_t)stride,
+                                           rand() % 4 ? 32767 / (2 * w_most * a_most) : 0});
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
     unguard(&a);
     unguard(&w);

@@ -125,7 +125,8 @@ static inline __m128i pack_nibbles(const __m256i counts[4], __m256i map)
     return _mm_or_si128(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
 }
 
-enum { NIBBLE_CHANNELS = 4 * LANES, NIBBLE_BYTES = NIBBLE_CHANNELS / LQ_NIBBLE_CODES };
+/* Channels that are packed together. */
+enum { PACKED = 4 * LANES, PACKED_NIBBLES = PACKED / LQ_NIBBLE_CODES };
 
 /* Of 8 values from channel `at` on, which the 32 channels from `c` on need not reach. */
 static inline __attribute__((always_inline)) __m256i
@@ -180,7 +181,7 @@ static inline __attribute__((always_inline)) void encode_nibbles(const struct lq
         __m256i counts[4];
         int c = 0;
 
-        for (; c + NIBBLE_CHANNELS <= channels; c += NIBBLE_CHANNELS, to += NIBBLE_BYTES) {
+        for (; c + PACKED <= channels; c += PACKED, to += PACKED_NIBBLES) {
             for (int i = 0; i < 4; i++)
                 counts[i] = count_eight(e, bits, from, floats, c + i * LANES);
             _mm_storel_epi64((void *)to, pack_nibbles(counts, map));
@@ -195,21 +196,59 @@ static inline __attribute__((always_inline)) void encode_nibbles(const struct lq
     }
 }
 
-static void encode_nibble_sums(const struct lq_encode *e, const int32_t *sums, int pixels, void *to)
+/* 32 channels at a time; the last ones 8 at a time. */
+static inline __attribute__((always_inline)) void encode_bytes(const struct lq_encode *e,
+                                                               const int bits, const bool floats,
+                                                               const void *values, int pixels,
+                                                               uint8_t *to)
 {
-    if (e->bits == 1)
-        encode_nibbles(e, 1, false, sums, pixels, to);
-    else
-        encode_nibbles(e, 2, false, sums, pixels, to);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    uint8_t entries[1 << FEW_BITS] = {0};
+    const uint8_t *from = values; /* both kinds of values have 4 bytes */
+    int channels = e->channels;
+
+    for (int count = 0; count < 1 << bits; count++)
+        entries[count] = (uint8_t)e->entries[count];
+    const __m256i map = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)entries));
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        int c = 0;
+
+        for (; c + PACKED <= channels; c += PACKED) {
+            __m256i counts[4];
+
+            for (int i = 0; i < 4; i++)
+                counts[i] = count_eight(e, bits, from, floats, c + i * LANES);
+            counts[0] = _mm256_packus_epi16(_mm256_packs_epi32(counts[0], counts[1]),
+                                            _mm256_packs_epi32(counts[2], counts[3]));
+            counts[0] = _mm256_permutevar8x32_epi32(counts[0], order);
+            _mm256_storeu_si256((void *)(to + c), _mm256_shuffle_epi8(map, counts[0]));
+        }
+        for (; c < channels; c += LANES)
+            store(e, c, channels - c, count_some(e, from, floats, c), to);
+        from += (size_t)channels * sizeof(float);
+        to += channels;
+    }
 }
 
-static void encode_nibble_floats(const struct lq_encode *e, const float *values, int pixels,
-                                 void *to)
+/* Forms and numbers of bits that have a loop of their own; false: this is none of them. */
+static inline __attribute__((always_inline)) bool encode_packed(const struct lq_encode *e,
+                                                                const bool floats,
+                                                                const void *values, int pixels,
+                                                                void *to)
 {
-    if (e->bits == 1)
-        encode_nibbles(e, 1, true, values, pixels, to);
+    if (e->form == LQ_CODE_NIBBLES && e->bits == 1)
+        encode_nibbles(e, 1, floats, values, pixels, to);
+    else if (e->form == LQ_CODE_NIBBLES)
+        encode_nibbles(e, 2, floats, values, pixels, to);
+    else if (e->form == LQ_CODE_BYTES && e->bits == 2)
+        encode_bytes(e, 2, floats, values, pixels, to);
+    else if (e->form == LQ_CODE_BYTES && e->bits == 3)
+        encode_bytes(e, 3, floats, values, pixels, to);
+    else if (e->form == LQ_CODE_BYTES && e->bits == 4)
+        encode_bytes(e, 4, floats, values, pixels, to);
     else
-        encode_nibbles(e, 2, true, values, pixels, to);
+        return false;
+    return true;
 }
 
 void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pixels,
@@ -218,10 +257,8 @@ void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pix
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
-    if (e->form == LQ_CODE_NIBBLES) {
-        encode_nibble_sums(e, sums, pixels, to);
+    if (encode_packed(e, false, sums, pixels, to))
         return;
-    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             int left = e->channels - c;
@@ -237,10 +274,8 @@ void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int p
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
-    if (e->form == LQ_CODE_NIBBLES) {
-        encode_nibble_floats(e, values, pixels, to);
+    if (encode_packed(e, true, values, pixels, to))
         return;
-    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             int left = e->channels - c;

@@ -117,10 +117,3 @@ void lq_gemm_levels_avx2(const struct lq_levels *levels)
 
     multiply(&product, false);
 }
-
-void lq_gemm_bytes_avx2(const struct lq_bytes *bytes)
-{
-    struct lq_product product = lq_product_of_bytes(bytes);
-
-    multiply(&product, true);
-}
