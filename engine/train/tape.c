@@ -47,6 +47,7 @@ static void run_lane(void *context, int lane, int worker)
         struct span span = {.first = at, .lane = lane, .worker = worker, .opens = at == first};
 
         span.count = end - at < s->group ? end - at : s->group;
+        span.part = tape->count >= LANES ? lane : first; /* fewer: one image each */
         if (pass->backward) {
             for (int i = s->first; i >= s->last; i--)
                 if (tape->ops[i].backward)
@@ -58,6 +59,29 @@ static void run_lane(void *context, int lane, int worker)
     }
 }
 
+int lq_tape_parts(const struct lq_tape *tape)
+{
+    return tape->count < LANES ? tape->count : LANES;
+}
+
+static void begin_op(void *context, int index, int worker)
+{
+    struct lq_tape *tape = context;
+
+    (void)worker;
+    if (tape->ops[index].begin)
+        tape->ops[index].begin(tape, &tape->ops[index]);
+}
+
+static void end_op(void *context, int index, int worker)
+{
+    struct lq_tape *tape = context;
+
+    (void)worker;
+    if (tape->ops[index].end)
+        tape->ops[index].end(tape, &tape->ops[index]);
+}
+
 void lq_tape_forward(struct lq_tape *tape, const float *input, int count, enum lq_tape_mode mode,
                      const float **ret_logits)
 {
@@ -67,6 +91,7 @@ void lq_tape_forward(struct lq_tape *tape, const float *input, int count, enum l
     tape->mode = mode;
     lq_tape_quantize_weights(tape, mode == LQ_TAPE_TRAIN);
     lq_tape_snap_activations(tape);
+    lq_pool_run(tape->pool, tape->op_count, begin_op, tape);
     for (int i = 0; i < tape->forward_count; i++) {
         struct pass pass = {tape, &tape->forward[i], false};
         struct op *last = &tape->ops[tape->forward[i].last];
@@ -80,28 +105,10 @@ void lq_tape_forward(struct lq_tape *tape, const float *input, int count, enum l
     *ret_logits = tape->values[tape->logits].data;
 }
 
-enum { CHUNK = 4096 };
-
-/* The lanes' sums, in their order. */
-static void add_lanes(void *context, int chunk, int worker)
-{
-    struct lq_tape *tape = context;
-    size_t from = (size_t)chunk * CHUNK;
-    size_t to = from + CHUNK < tape->numbers ? from + CHUNK : tape->numbers;
-
-    (void)worker;
-    for (size_t i = from; i < to; i++)
-        tape->gradients[i] = tape->lane_gradients[i];
-    for (int lane = 1; lane < LANES; lane++)
-        for (size_t i = from; i < to; i++)
-            tape->gradients[i] += tape->lane_gradients[(size_t)lane * tape->numbers + i];
-}
-
 void lq_tape_backward(struct lq_tape *tape, const float *d_logits)
 {
     struct value *logits = &tape->values[tape->logits];
 
-    memset(tape->lane_gradients, 0, LANES * tape->numbers * sizeof(float));
     memcpy(logits->gradient, d_logits, (size_t)tape->count * logits->elements * sizeof(float));
     for (int i = 0; i < tape->backward_count; i++) {
         struct pass pass = {tape, &tape->backward[i], true};
@@ -111,7 +118,7 @@ void lq_tape_backward(struct lq_tape *tape, const float *d_logits)
         if (last->after_backward)
             last->after_backward(tape, last);
     }
-    lq_pool_run(tape->pool, (int)((tape->numbers + CHUNK - 1) / CHUNK), add_lanes, tape);
+    lq_pool_run(tape->pool, tape->op_count, end_op, tape);
 }
 
 static bool all_finite(const float *values, size_t count)

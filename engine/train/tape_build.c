@@ -316,11 +316,9 @@ static int reserve(struct lq_tape *tape)
         lq_arena_alloc(arena, nodes, sizeof(*tape->activation_quantizers));
     tape->numbers_values = lq_arena_alloc(arena, numbers, sizeof(float));
     tape->gradients = lq_arena_alloc(arena, numbers, sizeof(float));
-    tape->lane_gradients = lq_arena_alloc(arena, LANES * numbers, sizeof(float));
     if (!tape->values || !tape->ops || !tape->forward || !tape->backward || !tape->params ||
         !tape->arrays || !tape->programs || !tape->weight_quantizers ||
-        !tape->activation_quantizers || !tape->numbers_values || !tape->gradients ||
-        !tape->lane_gradients)
+        !tape->activation_quantizers || !tape->numbers_values || !tape->gradients)
         return lq_fail_memory(tape->error);
     for (int i = 0; i < graph->value_count; i++)
         tape->values[i].elements = (size_t)lq_shape_elements(&graph->values[i].shape);

@@ -15,8 +15,12 @@ struct conv {
     int64_t pixels;
     size_t weight, bias, length; /* offsets; numbers of the weights */
     bool biased;
-    size_t conv_scratch; /* bytes; the gradient of the weights lies behind it */
     const struct weight_quantizer *quantizer; /* NULL: float weights */
+    struct lq_conv_train all;                 /* of a lane's images */
+    float *packed[2];                         /* weights, for forward and backward */
+    float *sums;                              /* [LANES][lq_conv_sums_floats] */
+    size_t part_floats;
+    double *bias_sums; /* [LANES][channels] */
 };
 
 static void init_call(const struct lq_tape *tape, const struct op *op, const struct span *span,
@@ -26,13 +30,18 @@ static void init_call(const struct lq_tape *tape, const struct op *op, const str
 
     lq_conv_train_init(ret_conv, &op->node->attributes, c->input, c->output, span->count,
                        tape->options.kernels);
-    *ret_work = (struct lq_conv_work){.scratch = tape->scratch +
-                                                 (size_t)span->worker * tape->scratch_bytes};
+    *ret_work = (struct lq_conv_work){
+        .scratch = tape->scratch + (size_t)span->worker * tape->scratch_bytes, .packed = true};
 }
 
-static const float *weights_of(const struct lq_tape *tape, const struct conv *c)
+static void conv_begin(struct lq_tape *tape, struct op *op)
 {
-    return c->quantizer ? c->quantizer->weights : tape->numbers_values + c->weight;
+    const struct conv *c = op->state;
+    const float *w = c->quantizer ? c->quantizer->weights : tape->numbers_values + c->weight;
+
+    lq_conv_pack(&c->all, false, w, c->packed[0]);
+    if (op->gives[0] && tape->mode == LQ_TAPE_TRAIN)
+        lq_conv_pack(&c->all, true, w, c->packed[1]);
 }
 
 static void conv_forward(struct lq_tape *tape, struct op *op, const struct span *span)
@@ -44,7 +53,7 @@ static void conv_forward(struct lq_tape *tape, struct op *op, const struct span 
     struct lq_conv_work work;
 
     init_call(tape, op, span, &conv, &work);
-    lq_conv_forward(&conv, &work, lq_tape_data(tape, op->inputs[0], span), weights_of(tape, c), y);
+    lq_conv_forward(&conv, &work, lq_tape_data(tape, op->inputs[0], span), c->packed[0], y);
     for (int64_t pixel = 0; c->biased && pixel < span->count * c->pixels; pixel++)
         for (int i = 0; i < c->channels; i++)
             *y++ += bias[i];
@@ -54,24 +63,39 @@ static void conv_backward(struct lq_tape *tape, struct op *op, const struct span
 {
     const struct conv *c = op->state;
     const float *d_y = lq_tape_gradient(tape, op->output, span);
-    float *lane = tape->lane_gradients + (size_t)span->lane * tape->numbers;
+    double *bias = c->bias_sums + (size_t)span->part * (size_t)c->channels;
     struct lq_conv_train conv;
     struct lq_conv_work work;
-    float *d_w;
 
     init_call(tape, op, span, &conv, &work);
-    d_w = span->opens ? lane + c->weight : (float *)((uint8_t *)work.scratch + c->conv_scratch);
-    lq_conv_backward_weight(&conv, &work, lq_tape_data(tape, op->inputs[0], span), d_y, d_w);
-    for (size_t i = 0; !span->opens && i < c->length; i++)
-        lane[c->weight + i] += d_w[i];
+    work.add = !span->opens;
+    lq_conv_add_sums(&conv, &work, lq_tape_data(tape, op->inputs[0], span), d_y,
+                     c->sums + (size_t)span->part * c->part_floats);
     if (op->gives[0]) {
         work.add = op->adds[0];
-        lq_conv_backward_input(&conv, &work, d_y, weights_of(tape, c),
+        lq_conv_backward_input(&conv, &work, d_y, c->packed[1],
                                lq_tape_gradient(tape, op->inputs[0], span));
     }
+    for (int i = 0; c->biased && span->opens && i < c->channels; i++)
+        bias[i] = 0;
     for (int64_t pixel = 0; c->biased && pixel < span->count * c->pixels; pixel++)
         for (int i = 0; i < c->channels; i++)
-            lane[c->bias + (size_t)i] += *d_y++;
+            bias[i] += (double)*d_y++;
+}
+
+static void conv_end(struct lq_tape *tape, struct op *op)
+{
+    const struct conv *c = op->state;
+    int parts = lq_tape_parts(tape);
+
+    lq_conv_finish_sums(&c->all, c->sums, parts, tape->gradients + c->weight);
+    for (int i = 0; c->biased && i < c->channels; i++) {
+        double sum = 0;
+
+        for (int part = 0; part < parts; part++)
+            sum += c->bias_sums[part * c->channels + i];
+        tape->gradients[c->bias + (size_t)i] = (float)sum;
+    }
 }
 
 /* Weights of a quantized layer, as they are decoded. */
@@ -118,31 +142,45 @@ static int add_weights(struct lq_tape *tape, const struct lq_node *node, struct 
     return status;
 }
 
+static int reserve(struct lq_tape *tape, struct conv *c)
+{
+    struct lq_arena *arena = &tape->arena;
+    size_t scratch = lq_size_round_up(lq_conv_train_scratch(&c->all, 1), LQ_ALIGNMENT);
+
+    c->part_floats = lq_conv_sums_floats(&c->all);
+    c->packed[0] = lq_arena_alloc(arena, lq_conv_packed_floats(&c->all, false), sizeof(float));
+    c->packed[1] = lq_arena_alloc(arena, lq_conv_packed_floats(&c->all, true), sizeof(float));
+    c->sums = lq_arena_alloc(arena, LANES * c->part_floats, sizeof(float));
+    c->bias_sums = lq_arena_alloc(arena, LANES * (size_t)c->channels, sizeof(double));
+    if (scratch > tape->scratch_bytes)
+        tape->scratch_bytes = scratch;
+    return c->packed[0] && c->packed[1] && c->sums && c->bias_sums ? LQ_OK
+                                                                   : lq_fail_memory(tape->error);
+}
+
 int lq_tape_add_conv(struct lq_tape *tape, const struct lq_node *node)
 {
     const struct lq_graph *graph = tape->graph;
     struct op *op = lq_tape_add_op(tape, node, sizeof(struct conv));
-    struct lq_conv_train conv;
+    int status, most = lq_ceil_div(tape->options.batch, LANES);
     struct lq_map map;
     struct conv *c;
-    size_t scratch;
-    int most = lq_ceil_div(tape->options.batch, LANES);
 
     if (!op)
         return LQ_ERR_MEMORY;
     c = op->state;
     c->input = &graph->values[node->inputs[0]].shape;
     c->output = &graph->values[node->output].shape;
-    lq_conv_train_init(&conv, &node->attributes, c->input, c->output, most, tape->options.kernels);
+    lq_conv_train_init(&c->all, &node->attributes, c->input, c->output, most,
+                       tape->options.kernels);
     map = lq_shape_map(c->output);
     c->channels = map.channels;
     c->pixels = (int64_t)map.height * map.width;
-    c->length = (size_t)map.channels * (size_t)conv.geometry.length;
-    c->conv_scratch = lq_size_round_up(lq_conv_train_scratch(&conv, 1), LQ_ALIGNMENT);
-    scratch = c->conv_scratch + lq_size_round_up(c->length * sizeof(float), LQ_ALIGNMENT);
-    if (scratch > tape->scratch_bytes)
-        tape->scratch_bytes = scratch;
+    c->length = (size_t)map.channels * (size_t)c->all.geometry.length;
+    op->begin = conv_begin;
     op->forward = conv_forward;
     op->backward = conv_backward;
-    return add_weights(tape, node, c);
+    op->end = conv_end;
+    status = reserve(tape, c);
+    return status == LQ_OK ? add_weights(tape, node, c) : status;
 }

@@ -19,6 +19,7 @@ enum { LANES = LQ_TAPE_LANES };
 struct span {
     int first, count;
     int lane, worker;
+    int part;   /* number of the lane among those that hold images */
     bool opens; /* the lane's first ones */
 };
 
@@ -43,6 +44,7 @@ struct op {
     op_images *forward, *backward; /* NULL: nothing to do */
     op_batch *after_forward;       /* once the whole batch has passed */
     op_batch *after_backward;
+    op_batch *begin, *end; /* before forward, after backward; beside those of other operations */
     int input_count;
     int inputs[LQ_MAX_INPUTS]; /* values, */
     bool adds[LQ_MAX_INPUTS];  /* whose gradients another operation has begun */
@@ -99,7 +101,6 @@ struct lq_tape {
     int param_count;
     size_t numbers;
     float *numbers_values, *gradients;
-    float *lane_gradients; /* [LANES][numbers] */
     struct lq_tape_array *arrays;
     int array_count;
     struct weight_quantizer **weight_quantizers;
@@ -118,6 +119,8 @@ struct lq_tape {
     struct lq_error *error; /* while the tape is built */
 };
 
+/* Lanes that hold images. */
+int lq_tape_parts(const struct lq_tape *tape);
 /* Images first..first + count - 1 of a value, and of its gradient. */
 float *lq_tape_data(const struct lq_tape *tape, int value, const struct span *span);
 float *lq_tape_gradient(const struct lq_tape *tape, int value, const struct span *span);

@@ -146,8 +146,8 @@ static void apply_after(struct lq_tape *tape, struct op *op)
         double factor = (double)tape->numbers_values[n->gamma + (size_t)c] * r;
         double slope = -factor * r * r * product / count;
 
-        tape->lane_gradients[n->gamma + (size_t)c] = (float)(product * r);
-        tape->lane_gradients[n->beta + (size_t)c] = (float)sum;
+        tape->gradients[n->gamma + (size_t)c] = (float)(product * r);
+        tape->gradients[n->beta + (size_t)c] = (float)sum;
         n->a[c] = (float)factor;
         n->b[c] = (float)slope;
         n->e[c] = (float)(-factor * sum / count - slope * (double)n->centre[c]);

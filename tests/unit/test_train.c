@@ -211,7 +211,7 @@ static void check_learns(struct lq_train_options *options, struct told *told)
 START_TEST(test_learns_float)
 {
     struct told told;
-    struct lq_train_options options = usual(&told, 0, 9);
+    struct lq_train_options options = usual(&told, 0, 10);
 
     check_learns(&options, &told);
 }
@@ -220,7 +220,7 @@ END_TEST
 START_TEST(test_learns_quantized)
 {
     struct told told;
-    struct lq_train_options options = usual(&told, 2, 8);
+    struct lq_train_options options = usual(&told, 2, 12);
 
     check_learns(&options, &told);
 }
@@ -229,7 +229,7 @@ END_TEST
 START_TEST(test_learns_uniform)
 {
     struct told told;
-    struct lq_train_options options = usual(&told, 2, 8);
+    struct lq_train_options options = usual(&told, 2, 12);
 
     options.quantizer = LQ_QUANTIZER_UNIFORM;
     check_learns(&options, &told);
@@ -245,7 +245,7 @@ START_TEST(test_learns_with_extras)
     struct lq_error error = {0};
 
     ck_assert_int_eq(lq_train(model, train, test, &options, &teacher, &error), LQ_OK);
-    options = usual(&told, 3, 8);
+    options = usual(&told, 3, 12);
     options.teacher = teacher;
     options.smoothing = 0.05;
     options.average = 0.98;
