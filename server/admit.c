@@ -38,13 +38,47 @@ static bool refuse_place(struct http_request *request, const char *why)
     return false;
 }
 
+static bool refuse_client(struct http_request *request, int64_t wait_ns, const char *why)
+{
+    char seconds[24];
+
+    snprintf(seconds, sizeof(seconds), "%lld", (long long)(wait_ns / 1000000000 + 1));
+    http_add_header(request, "Retry-After", seconds);
+    reply_error(request, 429, "%s", why);
+    return false;
+}
+
+static bool admit_connection(struct http_request *request)
+{
+    if (!http_has_too_many_connections(request))
+        return true;
+    http_count_rejection(request, METRICS_REJECTED_CLIENT_CONNECTIONS);
+    http_close(request);
+    return refuse_client(request, 0, "too many connections from your address");
+}
+
+bool admit_client(struct http_request *request)
+{
+    int64_t wait_ns;
+
+    if (!admit_connection(request))
+        return false;
+    wait_ns = http_wait_ns(request);
+    if (wait_ns == 0)
+        return true;
+    http_count_rejection(request, METRICS_REJECTED_RATE_LIMIT);
+    return refuse_client(request, wait_ns, "too many requests from your address");
+}
+
 bool admit_request(struct app *app, struct http_request *request, enum auth_scope scope)
 {
     char name[AUTH_NAME_SIZE];
     enum auth_answer answer;
 
-    if (scope == AUTH_OPEN)
-        return true;
+    if (scope == AUTH_OPEN) /* probes know no rate */
+        return admit_connection(request);
+    if (!admit_client(request))
+        return false;
     if (scope == AUTH_ADMIN && !http_is_admin(request))
         return refuse_place(request, "this is for the admin, at the address admin_listen");
     if (!app->auth && scope == AUTH_ADMIN && !http_is_local(request))

@@ -121,8 +121,32 @@ static void on_reloaded(void *context, int status, const struct lq_error *error)
     notify_ready();
 }
 
+/* What was there before stays where the new one is wrong. */
+static void count_reload(struct app *app, const char *what, int status,
+                         const struct lq_error *error)
+{
+    metrics_count(app->metrics, status == LQ_OK ? METRICS_RELOADS : METRICS_RELOAD_FAILURES, 1);
+    if (status == LQ_OK)
+        log_message(LOG_INFO, "reloaded", "%s", what);
+    else
+        log_message(LOG_ERROR, "reload_failed", "%s: %s; those from before stay", what,
+                    error->text);
+}
+
+static void reload_secrets(struct app *app)
+{
+    struct lq_error error = {0};
+
+    if (app->auth)
+        count_reload(app, "tokens", auth_reload(app->auth, &error), &error);
+    error = (struct lq_error){0};
+    if (app->config.tls_cert[0])
+        count_reload(app, "certificate", http_reload(app->http, &error), &error);
+}
+
 void app_reload(struct app *app)
 {
+    reload_secrets(app);
     log_message(LOG_INFO, "reloading", "looking for new, changed and vanished models");
     notify_reloading();
     if (!registry_request(app->registry, REGISTRY_SCAN, NULL, on_reloaded, app)) {

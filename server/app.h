@@ -26,7 +26,8 @@ struct app {
 
 /* Opens the models, starts workers and server. On failure everything is undone. */
 int app_start(struct app *app, struct lq_error *error) LQ_MUST_CHECK;
-/* Looks for new, changed and vanished models; on the loading thread, while requests go on. */
+/* Reads tokens and certificates again, then looks for new, changed and vanished models; on the
+ * loading thread, while requests go on. */
 void app_reload(struct app *app);
 /* Not ready, then the accepted requests are finished, then all ends. */
 void app_stop(struct app *app);

@@ -442,6 +442,15 @@ int config_from_arguments(struct config *config, int argc, char **argv,
     return status;
 }
 
+int config_check(const struct config *config, struct lq_error *error)
+{
+    if (!config->tls_cert[0] != !config->tls_key[0])
+        return error_set(error, LQ_ERR_INVALID, "%s is set, but %s is not: TLS needs both",
+                         config->tls_cert[0] ? "tls_cert" : "tls_key",
+                         config->tls_cert[0] ? "tls_key" : "tls_cert");
+    return LQ_OK;
+}
+
 void config_help(FILE *out)
 {
     fprintf(out,

@@ -27,6 +27,8 @@
       "for the admin as well: HOST:PORT, PORT of 127.0.0.1, or unix:PATH; empty: nowhere")         \
     X(tokens, TEXT, "", 0, 511,                                                                    \
       "file of bearer tokens, a line each: name, scopes (infer,read,admin), token; empty: none")   \
+    X(tls_cert, TEXT, "", 0, 511, "PEM file, chain included: TLS at both addresses; empty: none")  \
+    X(tls_key, TEXT, "", 0, 511, "PEM file of its private key")                                    \
     X(models, TEXT, "models", 1, 511, "folder of NAME.lq and NAME/VERSION/model.lq")               \
     X(log_level, TEXT, "info", 4, 7, "error, warning, info or debug")                              \
     X(access_log, BOOL, "true", 0, 0, "a line for each request, at the level info")                \
@@ -46,6 +48,11 @@
     X(max_body_bytes, INT, "16777216", 0, 1073741824, "of one request")                            \
     X(max_pending_bytes, INT, "268435456", 0, 1099511627776,                                       \
       "of all request bodies in memory; 503 beyond")                                               \
+    X(rate_limit, INT, "0", 0, 1000000,                                                            \
+      "requests in a second that a client may send to `listen`; 429 beyond; 0: any number")        \
+    X(rate_burst, INT, "0", 0, 1000000, "of them at once, after a pause; 0: a second's worth")     \
+    X(max_client_connections, INT, "0", 0, 100000,                                                 \
+      "of one client at once, to `listen`; 429 beyond; 0: any number")                             \
     X(header_timeout_ms, INT, "10000", 10, 3600000, "for a request's whole head")                  \
     X(body_timeout_ms, INT, "30000", 10, 3600000, "for a request's whole body")                    \
     X(reply_timeout_ms, INT, "30000", 10, 3600000, "for the client to take the whole reply")       \
@@ -116,6 +123,8 @@ enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
  * a word that is not a flag. */
 int config_from_arguments(struct config *config, int argc, char **argv,
                           enum config_action *ret_action, struct lq_error *error) LQ_MUST_CHECK;
+/* Do the settings fit together? Errors: LQ_ERR_INVALID, naming the keys. */
+int config_check(const struct config *config, struct lq_error *error) LQ_MUST_CHECK;
 /* The text of --help, from the table. */
 void config_help(FILE *out);
 

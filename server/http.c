@@ -14,23 +14,28 @@
 
 #include "clock.h"
 
+/* TLS 1.2 at least, and nothing that GnuTLS itself holds for weak. */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
+
 static int start_listener(struct http_listener *listener, int64_t threads, int64_t connections,
                           struct lq_error *error)
 {
     struct http_server *server = listener->server;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME;
+    bool tls = server->config->tls_cert[0] && !listener->path;
 
     if (threads > connections)
         threads = connections;
     /* Twice the limit of a head: what is a little too large is refused by us, in JSON. */
     listener->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, http_on_request, listener, MHD_OPTION_LISTEN_SOCKET, listener->fd,
-        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(threads > 1 ? threads : 0),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        2 * (size_t)server->config->max_header_bytes, MHD_OPTION_URI_LOG_CALLBACK, http_on_uri,
-        listener, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, listener,
-        MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, listener, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+        flags | (tls ? MHD_USE_TLS : 0), 0, NULL, NULL, http_on_request, listener,
+        MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)(threads > 1 ? threads : 0), MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * (size_t)server->config->max_header_bytes,
+        MHD_OPTION_URI_LOG_CALLBACK, http_on_uri, listener, MHD_OPTION_NOTIFY_COMPLETED,
+        http_on_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, http_on_connection, listener,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, tls ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END,
+        http_tls_choose, MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES, MHD_OPTION_END);
     if (!listener->daemon)
         return error_set(error, LQ_ERR_IO, "cannot start the HTTP server");
     return LQ_OK;
@@ -74,12 +79,19 @@ int http_open(const struct config *config, const struct http_service *service,
               struct http_server **ret_server, struct lq_error *error)
 {
     struct http_server *server = calloc(1, sizeof(*server));
-    int status;
+    const struct clients_limits limits = {config->rate_limit, config->rate_burst,
+                                          config->max_client_connections};
+    int status = LQ_OK;
 
     if (!server)
         return error_set(error, LQ_ERR_MEMORY, "out of memory");
     init_server(server, config, service);
-    status = open_listener(server, config->listen, false, error);
+    if (limits.rate || limits.connections)
+        status = clients_create(&limits, &server->clients, error);
+    if (status == LQ_OK && config->tls_cert[0])
+        status = http_tls_load(config, service->metrics, error);
+    if (status == LQ_OK)
+        status = open_listener(server, config->listen, false, error);
     if (status == LQ_OK && config->admin_listen[0])
         status = open_listener(server, config->admin_listen, true, error);
     if (status == LQ_OK)
@@ -129,6 +141,13 @@ bool http_address(const struct http_server *server, bool admin, char *ret_host, 
     return true;
 }
 
+int http_reload(struct http_server *server, struct lq_error *error)
+{
+    return server->config->tls_cert[0]
+               ? http_tls_load(server->config, server->service.metrics, error)
+               : LQ_OK;
+}
+
 /* No new connections. The library leaves the socket to us. */
 static void quiesce(struct http_server *server)
 {
@@ -172,6 +191,8 @@ void http_stop(struct http_server *server)
         pthread_mutex_unlock(&server->lock);
         pthread_join(server->reaper, NULL);
     }
+    http_tls_free();
+    clients_destroy(server->clients);
     pthread_cond_destroy(&server->drained);
     pthread_cond_destroy(&server->reap);
     pthread_mutex_destroy(&server->lock);

@@ -28,8 +28,8 @@ struct http_service {
     struct metrics *metrics;
 };
 
-/* Opens the addresses `listen` and `admin_listen`: clients may connect, and wait. Errors:
- * LQ_ERR_INVALID (an address), LQ_ERR_IO, LQ_ERR_MEMORY. */
+/* Opens the addresses `listen` and `admin_listen`, and reads the certificate: clients may connect,
+ * and wait. Errors: LQ_ERR_INVALID (an address, a key), LQ_ERR_IO, LQ_ERR_FORMAT, LQ_ERR_MEMORY. */
 int http_open(const struct config *config, const struct http_service *service,
               struct http_server **ret_server, struct lq_error *error) LQ_MUST_CHECK;
 /* Answers from now on. Errors: LQ_ERR_IO, LQ_ERR_MEMORY. */
@@ -39,6 +39,9 @@ int http_serve(struct http_server *server, struct lq_error *error) LQ_MUST_CHECK
 bool http_address(const struct http_server *server, bool admin, char *ret_host, size_t size,
                   int *ret_port);
 
+/* Reads the certificate and its key again, for the connections to come; those that are there stay.
+ * On failure the old ones do. Errors: LQ_ERR_IO, LQ_ERR_FORMAT, LQ_ERR_INVALID, LQ_ERR_MEMORY. */
+int http_reload(struct http_server *server, struct lq_error *error) LQ_MUST_CHECK;
 /* First half of the end: no new connections, and replies close theirs. Waits for the requests that
  * have begun, at most timeout_us. */
 void http_drain(struct http_server *server, int64_t timeout_us);
@@ -62,6 +65,13 @@ bool http_client_left(const struct http_request *request);
 /* Did it come in at `admin_listen`; and over a socket of the file system? */
 bool http_is_admin(const struct http_request *request);
 bool http_is_local(const struct http_request *request);
+
+/* The limits of each client, which the admin's address has none of: is the connection one more than
+ * it may have; how long must it wait until it may send this request (0: it may)? */
+bool http_has_too_many_connections(const struct http_request *request);
+int64_t http_wait_ns(struct http_request *request);
+/* The connection closes behind the reply. */
+void http_close(struct http_request *request);
 
 /* What the service knows of a request, for the log and the metrics. The index of its route, -1
  * until it is set; the names of the token and of the model, copied; what a stage took, which adds

@@ -76,9 +76,10 @@ void http_describe_client(const struct sockaddr *address, char *ret_text, size_t
         snprintf(ret_text, size, "unix");
 }
 
-static void open_connection(struct http_server *server, struct MHD_Connection *library,
+static void open_connection(const struct http_listener *listener, struct MHD_Connection *library,
                             void **context)
 {
+    struct http_server *server = listener->server;
     const union MHD_ConnectionInfo *fd =
         MHD_get_connection_info(library, MHD_CONNECTION_INFO_CONNECTION_FD);
     const union MHD_ConnectionInfo *address =
@@ -92,6 +93,9 @@ static void open_connection(struct http_server *server, struct MHD_Connection *l
     connection->fd = fd->connect_fd;
     http_describe_client(address ? address->client_addr : NULL, connection->client,
                          sizeof(connection->client));
+    if (server->clients && !listener->admin && address)
+        connection->peer =
+            clients_enter(server->clients, address->client_addr, &connection->too_many);
     pthread_mutex_lock(&server->lock);
     connection->next = server->connections;
     if (connection->next)
@@ -109,6 +113,8 @@ static void close_connection(struct http_server *server, struct connection *conn
     if (!connection)
         return;
     metrics_gauge_add(server->service.metrics, METRICS_OPEN, -1);
+    if (connection->peer)
+        clients_leave(server->clients, connection->peer);
     pthread_mutex_lock(&server->lock);
     if (connection->previous)
         connection->previous->next = connection->next;
@@ -123,10 +129,10 @@ static void close_connection(struct http_server *server, struct connection *conn
 void http_on_connection(void *context, struct MHD_Connection *library, void **socket_context,
                         enum MHD_ConnectionNotificationCode code)
 {
-    struct http_listener *listener = context;
+    const struct http_listener *listener = context;
 
     if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        open_connection(listener->server, library, socket_context);
+        open_connection(listener, library, socket_context);
     else
         close_connection(listener->server, *socket_context);
 }

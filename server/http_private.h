@@ -14,11 +14,13 @@
 #ifndef SERVER_HTTP_PRIVATE_H
 #define SERVER_HTTP_PRIVATE_H
 
+#include <gnutls/abstract.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "auth.h"
+#include "clients.h"
 #include "http.h"
 
 #define HTTP_MAX_ID      64
@@ -32,6 +34,8 @@ struct connection {
     int fd;
     int64_t deadline_us; /* 0: none */
     char client[INET6_ADDRSTRLEN];
+    struct client *peer; /* NULL: without limits */
+    bool too_many;       /* one more than the peer may have */
 };
 
 /* One address that is listened at. */
@@ -48,6 +52,7 @@ struct http_server {
     int listener_count;
     const struct config *config;
     struct http_service service;
+    struct clients *clients; /* NULL: no limits */
     atomic_bool draining;
     atomic_ullong next_id;
     unsigned id_seed;
@@ -80,7 +85,7 @@ struct http_request {
     int64_t start_ns;
     int refusal; /* status that the request gets when its body has been read away; 0: none */
     const char *refusal_text;
-    bool begun, dispatched, recorded;
+    bool begun, dispatched, recorded, closing;
     struct {
         const char *name;
         char value[128];
@@ -100,6 +105,17 @@ int http_listen(const char *address, struct http_listener *listener,
                 struct lq_error *error) LQ_MUST_CHECK;
 /* Closes it, and removes its path. */
 void http_unlisten(struct http_listener *listener);
+
+/* http_tls.c: the certificate of the process, for one server. */
+
+/* Reads tls_cert and tls_key; from then on new connections get them. On failure nothing changes.
+ * One thread at a time. Errors: LQ_ERR_IO, LQ_ERR_FORMAT, LQ_ERR_INVALID (they do not belong
+ * together), LQ_ERR_MEMORY. */
+int http_tls_load(const struct config *config, struct metrics *metrics,
+                  struct lq_error *error) LQ_MUST_CHECK;
+void http_tls_free(void);
+/* GnuTLS' gnutls_certificate_retrieve_function3. */
+gnutls_certificate_retrieve_function3 http_tls_choose;
 
 /* http_connection.c */
 

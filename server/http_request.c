@@ -49,6 +49,23 @@ bool http_client_left(const struct http_request *request)
     return poll(&peer, 1, 0) > 0;
 }
 
+bool http_has_too_many_connections(const struct http_request *request)
+{
+    return request->connection && request->connection->too_many;
+}
+
+int64_t http_wait_ns(struct http_request *request)
+{
+    struct client *peer = request->connection ? request->connection->peer : NULL;
+
+    return peer ? clients_take(request->server->clients, peer, request->start_ns) : 0;
+}
+
+void http_close(struct http_request *request)
+{
+    request->closing = true;
+}
+
 bool http_is_admin(const struct http_request *request)
 {
     return request->listener->admin;
@@ -125,7 +142,7 @@ static void create_response(struct http_request *request, int status, const char
         for (int i = 0; i < request->header_count; i++)
             MHD_add_response_header(request->response, request->headers[i].name,
                                     request->headers[i].value);
-        if (request->refusal || atomic_load(&request->server->draining))
+        if (request->refusal || request->closing || atomic_load(&request->server->draining))
             MHD_add_response_header(request->response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
     if (body)

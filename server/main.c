@@ -55,7 +55,8 @@ int main(int argc, char **argv)
     struct lq_error error = {0};
     enum config_action action;
 
-    if (config_from_arguments(&app.config, argc, argv, &action, &error) != LQ_OK) {
+    if (config_from_arguments(&app.config, argc, argv, &action, &error) != LQ_OK ||
+        config_check(&app.config, &error) != LQ_OK) {
         fprintf(stderr, "lqnetd: %s\n", error.text);
         return EXIT_BAD_CONFIG;
     }

@@ -169,7 +169,8 @@ void route_admit(struct app *app, struct http_request *request)
         }
         list_method(allow, sizeof(allow), route->method);
     }
-    reply_without_route(request, allow, sizeof(allow));
+    if (admit_client(request))
+        reply_without_route(request, allow, sizeof(allow));
 }
 
 void route_request(struct app *app, struct http_request *request)

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/daemon.h"
@@ -244,29 +243,6 @@ START_TEST(refused_uploads)
 }
 END_TEST
 
-/* Starts a daemon that cannot run; its exit status, and what it says. */
-static int run_badly(char *const *words, char *ret_text, size_t size)
-{
-    int ends[2], status;
-    size_t got = 0;
-    ssize_t piece;
-
-    ck_assert_int_eq(pipe(ends), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        execv(words[0], words);
-        _exit(127);
-    }
-    close(ends[1]);
-    while ((piece = read(ends[0], ret_text + got, size - 1 - got)) > 0)
-        got += (size_t)piece;
-    ret_text[got] = '\0';
-    close(ends[0]);
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 START_TEST(refused_settings)
 {
     char text[4096], *program = getenv("LQNETD"), in_use[96];
@@ -292,7 +268,7 @@ START_TEST(refused_settings)
         char *words[] = {program,  "--listen",   "127.0.0.1:0",  "--models",
                          d.folder, cases[i].key, cases[i].value, NULL};
 
-        ck_assert_int_eq(run_badly(words, text, sizeof(text)), cases[i].status);
+        ck_assert_int_eq(daemon_run(words, text, sizeof(text)), cases[i].status);
         ck_assert_msg(strstr(text, cases[i].says), "%s: %s", cases[i].value, text);
     }
     ck_assert_int_eq(ask_admin(&d, "GET", "/v2", NULL), 200); /* nobody took its socket away */

@@ -112,6 +112,28 @@ int daemon_stop(struct daemon *daemon)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+int daemon_run(char *const *words, char *ret_text, size_t size)
+{
+    int ends[2], status;
+    size_t got = 0;
+    ssize_t piece;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        execv(words[0], words);
+        _exit(127);
+    }
+    close(ends[1]);
+    while ((piece = read(ends[0], ret_text + got, size - 1 - got)) > 0)
+        got += (size_t)piece;
+    ret_text[got] = '\0';
+    close(ends[0]);
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
 int daemon_connect(const struct daemon *daemon)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,

@@ -30,6 +30,10 @@ void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments,
 /* SIGTERM; the exit status. */
 int daemon_stop(struct daemon *daemon);
 
+/* Runs a daemon that cannot start: its exit status (-1: a signal), and what it says on its standard
+ * error. */
+int daemon_run(char *const *words, char *ret_text, size_t size);
+
 /* Sends bytes as they are and reads until the peer closes or the reply is whole. */
 struct answer daemon_raw(const struct daemon *daemon, const void *bytes, size_t size);
 /* One request on a connection of its own. type NULL: no Content-Type. */

@@ -1,0 +1,135 @@
+/* test_limits.c - what one client may take: requests in a second, connections at once.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/daemon.h"
+#include "support/prometheus.h"
+#include "support/suite.h"
+
+static int ask(const struct daemon *d, const char *path)
+{
+    struct answer answer = daemon_ask(d, "GET", path, NULL, NULL, 0);
+    int status = answer.status;
+
+    answer_free(&answer);
+    return status;
+}
+
+static double rejected(const struct daemon *d, const char *reason)
+{
+    char series[128];
+    struct answer answer = daemon_ask_admin(d, "GET", "/metrics", NULL, NULL);
+    double number;
+
+    snprintf(series, sizeof(series), "lqnet_http_requests_rejected_total{reason=\"%s\"}", reason);
+    number = prometheus_value(answer.body, series);
+    answer_free(&answer);
+    return number;
+}
+
+START_TEST(requests_in_a_second)
+{
+    struct daemon d;
+    struct answer answer;
+
+    daemon_start(&d, (const char *const[]){"--rate-limit", "1", "--rate-burst", "5", NULL});
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(ask(&d, i % 2 ? "/v2" : "/none"), i % 2 ? 200 : 404);
+    answer = daemon_ask(&d, "GET", "/v2", NULL, NULL, 0);
+    ck_assert_int_eq(answer.status, 429);
+    ck_assert_ptr_nonnull(strstr(answer.head, "Retry-After: 1"));
+    ck_assert_ptr_nonnull(strstr(answer.body, "{\"error\":"));
+    answer_free(&answer);
+    ck_assert_int_eq(ask(&d, "/none"), 429);
+    for (int i = 0; i < 20; i++) /* probes are always let in, and so is the admin */
+        ck_assert_int_eq(ask(&d, i % 2 ? "/v2/health/live" : "/v2/health/ready"), 200);
+    for (int i = 0; i < 20; i++) {
+        answer = daemon_ask_admin(&d, "GET", "/v2", NULL, NULL);
+        ck_assert_int_eq(answer.status, 200);
+        answer_free(&answer);
+    }
+    ck_assert(rejected(&d, "rate_limit") == 2);
+    for (int i = 0; i < 300 && ask(&d, "/v2") != 200; i++)
+        usleep(10000); /* soon there is room again */
+    ck_assert_int_eq(ask(&d, "/v2"), 429);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
+/* The body of a request that is refused is read away, and the connection lives. */
+START_TEST(on_one_connection)
+{
+    static const char post[] = "POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n"
+                               "Content-Length: 2\r\n\r\n{}";
+    struct daemon d;
+
+    daemon_start(&d, (const char *const[]){"--rate-limit", "1", "--rate-burst", "1", NULL});
+    int fd = daemon_connect(&d);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(send(fd, post, strlen(post), MSG_NOSIGNAL), (ssize_t)strlen(post));
+        struct answer answer = daemon_read(fd);
+        ck_assert_int_eq(answer.status, i ? 429 : 400);
+        answer_free(&answer);
+    }
+    close(fd);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
+START_TEST(connections_at_once)
+{
+    static const char get[] = "GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct daemon d;
+    struct answer answer;
+    int held[3], status = 429;
+
+    daemon_start(&d, (const char *const[]){"--max-client-connections", "3", NULL});
+    for (int i = 0; i < 3; i++) {
+        held[i] = daemon_connect(&d);
+        ck_assert_int_gt(send(held[i], get, strlen(get), 0), 0);
+        answer = daemon_read(held[i]);
+        ck_assert_int_eq(answer.status, 200);
+        answer_free(&answer);
+    }
+    int fd = daemon_connect(&d);
+    ck_assert_int_gt(send(fd, get, strlen(get), 0), 0);
+    answer = daemon_read(fd);
+    ck_assert_int_eq(answer.status, 429);
+    ck_assert_ptr_nonnull(strstr(answer.head, "Retry-After: 1"));
+    ck_assert_ptr_nonnull(strstr(answer.head, "Connection: close"));
+    answer_free(&answer);
+    ck_assert_int_eq(read(fd, held, 1), 0); /* it is closed */
+    close(fd);
+    answer = daemon_ask_admin(&d, "GET", "/v2", NULL, NULL);
+    ck_assert_int_eq(answer.status, 200);
+    answer_free(&answer);
+    ck_assert(rejected(&d, "client_connections") == 1);
+    for (int i = 0; i < 3; i++)
+        close(held[i]);
+    for (int i = 0; i < 300 && status != 200; i++) {
+        usleep(10000);
+        status = ask(&d, "/v2");
+    }
+    ck_assert_int_eq(status, 200);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tests = tcase_create("limits");
+
+    signal(SIGPIPE, SIG_IGN);
+    tcase_set_timeout(tests, 120);
+    tcase_add_test(tests, requests_in_a_second);
+    tcase_add_test(tests, on_one_connection);
+    tcase_add_test(tests, connections_at_once);
+    return suite_main("limits", tests);
+}
