@@ -18,9 +18,9 @@ static bool take_number(const char **at, const char *end, int64_t *ret_number)
     const char *start = *at;
 
     for (; *at < end && **at >= '0' && **at <= '9'; (*at)++) {
-        if (number > (INT64_MAX - 9) / 10)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, **at - '0', &number))
             return false;
-        number = 10 * number + (**at - '0');
     }
     *ret_number = number;
     return *at > start;
@@ -49,13 +49,16 @@ static bool apply(const char *word, size_t length, const int64_t *versions, int 
     }
     for (int i = 0; i < count; i++)
         ret_wanted[i] = false;
-    do {
+    for (;;) {
         if (!take_number(&at, end, &number))
             return false;
         for (int i = 0; i < count; i++)
             ret_wanted[i] = ret_wanted[i] || versions[i] == number;
-    } while (at < end && *at++ == '+');
-    return at == end && at[-1] != '+';
+        if (at == end)
+            return true;
+        if (*at++ != '+')
+            return false;
+    }
 }
 
 void policy_choose(const char *policy, const char *name, const int64_t *versions, int count,

@@ -241,12 +241,22 @@ static bool is_wanted(const struct registry_version *version, const struct repos
 }
 
 /* NAME.lq beside NAME/1/model.lq: nobody could say which one is meant. */
-static bool is_ambiguous(const struct repository_file *files, int count)
+static bool is_twice(const struct repository_file *files, int count, int index)
 {
-    for (int i = 1; i < count; i++)
-        if (files[i].version == files[i - 1].version)
-            return true;
-    return false;
+    int64_t version = files[index].version;
+
+    return (index > 0 && files[index - 1].version == version) ||
+           (index + 1 < count && files[index + 1].version == version);
+}
+
+static int refuse_twice(struct registry *registry, struct registry_version *version,
+                        struct lq_error *error)
+{
+    static const char reason[] = "it is there twice, as a file and in a folder";
+
+    set_state(registry, version, version->generation ? REGISTRY_READY : REGISTRY_UNAVAILABLE,
+              reason);
+    return error_set(error, LQ_ERR_FORMAT, "version %s: %s", version->text, reason);
 }
 
 /* Loads the versions that are wanted, all or those that have changed; only if that went well, those
@@ -266,10 +276,8 @@ static int load_wanted(struct registry *registry, struct registry_model *model,
         version = provide_version(registry, model, files[i].version);
         if (!version)
             return error_set(error, LQ_ERR_MEMORY, "out of memory");
-        if (is_ambiguous(files, count))
-            set_state(registry, version,
-                      version->generation ? REGISTRY_READY : REGISTRY_UNAVAILABLE,
-                      "the model is there twice, as a file and as a folder");
+        if (is_twice(files, count, i))
+            status = refuse_twice(registry, version, error);
         else if (!changed_only || is_new(registry, version, &files[i]))
             status = load_version(registry, model, version, &files[i], error);
         else if (!version->generation)

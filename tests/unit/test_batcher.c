@@ -38,7 +38,8 @@ struct tested {
     uint8_t *pixels;
     float *floats;
     sem_t entered, go; /* of a job that blocks its worker in `prepare` */
-    bool left, undecodable;
+    atomic_bool left;
+    bool undecodable;
     enum batcher_end end;
     struct lq_error error;
     struct batcher_times times;
