@@ -5,6 +5,7 @@ BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libx
             protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libgnutls28-dev \
             libinih-dev zlib1g-dev
 PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev
+ARM_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 DEB_PACKAGES := dpkg-dev debhelper fakeroot lintian debootstrap curl
 DEPS     ?= PACKAGES
 VERSION  := $(shell sed -n 's/^.define LQ_VERSION "\(.*\)"/\1/p' engine/lq.h)
@@ -35,7 +36,8 @@ FLAGS    += $(HARDEN_$(FLAVOUR)) $(SANITIZE_$(FLAVOUR))
 LDFLAGS  += $(SANITIZE_$(FLAVOUR))
 
 ARCH     := $(firstword $(subst -, ,$(MULTI)))
-ENGINE   := $(wildcard engine/*.c engine/*/*.c $(if $(filter x86_64,$(ARCH)),engine/kernels/x86/*.c))
+ENGINE   := $(wildcard engine/*.c engine/*/*.c $(if $(filter x86_64,$(ARCH)),engine/kernels/x86/*.c) \
+              $(if $(filter aarch64,$(ARCH)),engine/kernels/arm/*.c))
 SERVER   := $(wildcard server/*.c server/routes/*.c)
 CLI      := $(wildcard server/cli/*.c)
 MANUAL   := server/manual/manual.c
@@ -150,6 +152,30 @@ bench-kernels: $(patsubst %.c,$(BUILD)/%,$(BENCHES))
 bench-networks: $(BUILD)/lqnet
 	@JSON=$(JSON) sh tests/bench/networks.sh $<
 
+# Tier neon: the suites of kernels built for arm64 and run under an emulator, or by an arm64 CPU.
+ARM      := build/arm64
+ARM_CC   ?= aarch64-linux-gnu-gcc
+ARM_RUN  ?= qemu-aarch64
+ARM_SUITES := $(patsubst tests/kernels/%.c,$(ARM)/%,$(wildcard tests/kernels/test_*.c))
+arm_objects = $(patsubst %.c,$(ARM)/%.o,$(1))
+ARM_ENGINE := engine/base/cpu.c $(wildcard engine/kernels/*.c engine/kernels/arm/*.c)
+ARM_FLAGS := -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -g -ffp-contract=off -MMD -MP -Iengine -Itests -Itests/kernels/plain
+
+$(ARM_SUITES): $(ARM)/%: $(call arm_objects,tests/kernels/%.c $(ARM_ENGINE) $(addprefix tests/support/,guard.c suite.c tiers.c))
+	$(call say,LD)
+	$(Q)$(ARM_CC) -static $^ -lm -o $@
+
+$(ARM)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(ARM_CC) $(ARM_FLAGS) $(if $(findstring engine/kernels/,$<),-O3) -c $< -o $@
+
+neon: deps-arm $(ARM_SUITES) ## the tests of kernels for arm64, under qemu
+	@LQ_RUN="$(ARM_RUN)" sh tests/run.sh $(ARM) $(ARM_SUITES)
+
+deps-arm:
+	@$(MAKE) --no-print-directory deps DEPS=ARM_PACKAGES
+
 asan: ## the tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory suites FLAVOUR=asan
 
@@ -210,5 +236,6 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all dist deb deb-test run bench bench-kernels bench-networks install suites test asan tsan layers lint format deps clean help
--include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES)) $(SIMDE_OBJECTS:.o=.d)
+.PHONY: all dist deb deb-test run bench bench-kernels bench-networks neon deps-arm install suites test asan tsan layers lint format deps clean help
+-include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES)) $(SIMDE_OBJECTS:.o=.d) \
+    $(wildcard $(ARM)/*/*/*.d $(ARM)/*/*/*/*.d)

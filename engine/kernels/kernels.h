@@ -192,6 +192,13 @@ struct lq_kernels {
  * supports. Returns the best tier that filled an entry. */
 int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers);
 
+lq_gemm_levels lq_gemm_levels_neon;
+lq_gemm_bytes lq_gemm_bytes_neon;
+lq_gemm_planes lq_gemm_planes_neon;
+lq_encode_sums lq_encode_sums_neon;
+lq_encode_floats lq_encode_floats_neon;
+lq_scale_sums lq_scale_sums_neon;
+lq_add_floats lq_add_floats_neon;
 lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
 lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512, lq_gemm_bytes_amx;
 lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;

@@ -200,6 +200,41 @@ START_TEST(nibbles)
 }
 END_TEST
 
+/* To the bit, in place too; any count. */
+START_TEST(tiers_add_alike)
+{
+    static const float bounds[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}, {-0.f, 0}};
+
+    for (int trial = 0; trial < 200; trial++) {
+        size_t count = (size_t)(rand() % MAX_CHANNELS), size = count * sizeof(float);
+        struct guarded a = guard(size), b = guard(size), expected = guard(size), got = guard(size);
+        float *first = (float *)(void *)a.bytes, *second = (float *)(void *)b.bytes;
+        float min = bounds[trial % 4][0], max = bounds[trial % 4][1];
+
+        for (size_t i = 0; i < count; i++) {
+            first[i] = (float)(rand() % 41 - 20) / 3;
+            second[i] = rand() % 3 ? (float)(rand() % 41 - 20) / 7 : -0.f;
+        }
+        lq_add_floats_c(first, second, count, min, max, (float *)(void *)expected.bytes);
+        for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+            struct lq_kernels kernels;
+
+            if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+                continue;
+            memcpy(got.bytes, first, size);
+            kernels.add_floats((const float *)(void *)got.bytes, second, count, min, max,
+                               (float *)(void *)got.bytes);
+            ck_assert_msg(memcmp(got.bytes, expected.bytes, size) == 0, "%s, %zu numbers",
+                          lq_cpu_tier_name((enum lq_cpu_tier)tier), count);
+        }
+        unguard(&a);
+        unguard(&b);
+        unguard(&expected);
+        unguard(&got);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("encode");
@@ -210,5 +245,6 @@ int main(void)
     tcase_add_loop_test(tests, the_definition, 1, 9);
     tcase_add_test(tests, nibbles);
     tcase_add_test(tests, tiers_scale_alike);
+    tcase_add_test(tests, tiers_add_alike);
     return suite_main("encode", tests);
 }

@@ -13,7 +13,7 @@
 #include "support/suite.h"
 #include "support/tiers.h"
 
-enum { MAX_M = 27, MAX_N = 40, MAX_WORDS = 20, MAX_BITS = 8 };
+enum { MAX_M = 27, MAX_N = 40, MAX_WORDS = 36, MAX_BITS = 8 };
 
 /* One product: codes of both sides, and what the definition makes of them. */
 struct problem {

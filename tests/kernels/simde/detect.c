@@ -10,7 +10,7 @@
 unsigned __wrap_lq_cpu_detect(void);
 extern const char tiers_by_simde[];
 
-const char tiers_by_simde[] = "by SIMDe";
+const char tiers_by_simde[] = "SIMDe";
 
 unsigned __wrap_lq_cpu_detect(void)
 {
