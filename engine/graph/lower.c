@@ -3,10 +3,13 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * Nodes are visited in order. A convolution, dense layer or batch normalization takes over the
- * batch normalizations and the ReLU or clip behind it; an integer convolution also the quantize
- * node, as thresholds on its sums. Only a node whose value nobody else reads can be taken over. How
- * a quantize node's value is stored follows from who reads it: planes or integer levels if all
- * readers are quantized layers, else the dequantized floats.
+ * batch normalizations and the ReLU or clip behind it. An integer convolution takes over more: a
+ * max pool, the addition of a value that is there already, and what leads from there to a quantize
+ * node. Only a node whose value nobody else reads can be taken over, with one exception: the value
+ * from which a quantize node is reached may have other readers, and is then stored beside the
+ * codes. The plain form, the definition, takes over no more than the quantize node. How a quantize
+ * node's value is stored follows from who reads it: planes or integer levels if all readers are
+ * quantized layers, else the dequantized floats.
  */
 #include "graph/lower.h"
 
@@ -27,6 +30,7 @@ struct lowering {
     struct lq_buffer *buffers; /* of each value */
     int *reader;               /* of each value: the last node that reads it, or -1 */
     bool *taken;               /* nodes that an earlier one has taken over */
+    bool *ready;               /* values that earlier steps have stored */
     struct lq_error *error;
 };
 
@@ -169,13 +173,15 @@ static void choose_buffers(struct lowering *l)
 struct chain {
     struct lq_step_spec spec;
     struct lq_buffer inputs[LQ_MAX_INPUTS];
-    double *scale, *shift;
+    double *scale, *shift, *next_scale, *next_shift;
     struct lq_snapped_basis input_basis, output_basis;
-    int last; /* node whose value the step makes */
+    bool *taken;       /* nodes, where those that the step takes over are marked */
+    int last;          /* node whose value the step makes */
+    int addend, extra; /* values, or -1 */
 };
 
 /* y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, after scale * x + shift */
-static void compose_batch_norm(const struct lq_node *node, struct chain *chain)
+static void compose_batch_norm(const struct lq_node *node, double *scale, double *shift)
 {
     const float *gamma = node->params[LQ_PARAM_GAMMA]->data;
     const float *beta = node->params[LQ_PARAM_BETA]->data;
@@ -186,18 +192,18 @@ static void compose_batch_norm(const struct lq_node *node, struct chain *chain)
     for (int c = 0; c < channels; c++) {
         double factor = gamma[c] / sqrt((double)variance[c] + (double)node->attributes.epsilon);
 
-        chain->shift[c] = (chain->shift[c] - (double)mean[c]) * factor + (double)beta[c];
-        chain->scale[c] *= factor;
+        shift[c] = (shift[c] - (double)mean[c]) * factor + (double)beta[c];
+        scale[c] *= factor;
     }
 }
 
-static void compose_clamp(const struct lq_node *node, struct chain *chain)
+static void compose_clamp(const struct lq_node *node, float *min, float *max)
 {
     if (node->kind == LQ_OP_RELU) {
-        chain->spec.min = 0;
+        *min = 0;
     } else {
-        chain->spec.min = node->attributes.min;
-        chain->spec.max = node->attributes.max;
+        *min = node->attributes.min;
+        *max = node->attributes.max;
     }
 }
 
@@ -220,44 +226,153 @@ static const struct lq_node *take(struct lowering *l, const struct lq_node *node
                                   struct chain *chain)
 {
     chain->last = (int)(node - l->graph->nodes);
-    l->taken[chain->last] = true;
+    chain->taken[chain->last] = true;
     return only_reader(l, node);
 }
 
-static void take_over(struct lowering *l, const struct lq_node *head, bool integer,
+static void take_quantize(struct lowering *l, const struct lq_node *node, struct chain *chain)
+{
+    lq_node_basis(node, &chain->output_basis);
+    chain->spec.output_basis = &chain->output_basis;
+    take(l, node, chain);
+}
+
+/* Every window of the pool has a tap on the map. */
+static bool can_pool(const struct lowering *l, const struct lq_node *node)
+{
+    struct lq_map in = lq_shape_map(&l->graph->values[node->inputs[0]].shape);
+    struct lq_map out = lq_shape_map(&l->graph->values[node->output].shape);
+    const struct lq_window *w = &node->attributes.window;
+
+    return node->kind == LQ_OP_MAX_POOL && w->pad_top < w->kernel_h && w->pad_left < w->kernel_w &&
+           (out.height - 1) * w->stride_h - w->pad_top < in.height &&
+           (out.width - 1) * w->stride_w - w->pad_left < in.width;
+}
+
+/* The other input of an addition of `value`, if it is stored already; else -1. */
+static int addend_of(const struct lowering *l, const struct lq_node *node, int value)
+{
+    int other;
+
+    if (node->kind != LQ_OP_ADD || node->input_count != 2)
+        return -1;
+    other = node->inputs[0] == value ? node->inputs[1] : node->inputs[0];
+    return other != value && l->ready[other] && l->buffers[other].store == LQ_STORE_F32 ? other
+                                                                                        : -1;
+}
+
+/* From this reader of a value on, batch normalizations and a clamp lead to codes of layers. */
+static bool leads_to_codes(const struct lowering *l, const struct lq_node *node)
+{
+    while (node && node->kind == LQ_OP_BATCH_NORM)
+        node = only_reader(l, node);
+    if (node && is_clamp(node))
+        node = only_reader(l, node);
+    return node && node->kind == LQ_OP_QUANTIZE && l->buffers[node->output].store != LQ_STORE_F32;
+}
+
+/* What leads from the chain's value to codes, if something does. False: out of memory. */
+static bool take_codes(struct lowering *l, struct chain *chain)
+{
+    int value = l->graph->nodes[chain->last].output, at = 0;
+    const struct lq_value *v = &l->graph->values[value];
+    size_t channels = (size_t)lq_shape_map(&v->shape).channels;
+    const struct lq_node *nodes = l->graph->nodes, *next;
+
+    while (at < l->graph->node_count &&
+           (nodes[at].inputs[0] != value || !leads_to_codes(l, &nodes[at])))
+        at++;
+    if (at == l->graph->node_count)
+        return true;
+    next = &nodes[at];
+    chain->spec.keeps = v->consumers > 1 || value == l->graph->output;
+    chain->extra = chain->spec.keeps ? value : -1;
+    chain->spec.goes_on = next->kind != LQ_OP_QUANTIZE;
+    if (next->kind == LQ_OP_BATCH_NORM) {
+        chain->next_scale = lq_alloc(channels, sizeof(double));
+        chain->next_shift = lq_alloc(channels, sizeof(double));
+        if (!chain->next_scale || !chain->next_shift)
+            return false;
+        for (size_t c = 0; c < channels; c++)
+            chain->next_scale[c] = 1;
+        chain->spec.next_scale = chain->next_scale;
+        chain->spec.next_shift = chain->next_shift;
+    }
+    for (; next->kind == LQ_OP_BATCH_NORM; next = take(l, next, chain))
+        compose_batch_norm(next, chain->next_scale, chain->next_shift);
+    if (is_clamp(next)) {
+        compose_clamp(next, &chain->spec.next_min, &chain->spec.next_max);
+        next = take(l, next, chain);
+    }
+    take_quantize(l, next, chain);
+    return true;
+}
+
+/* What an integer convolution takes over behind its batch normalizations and clamp: struct
+ * lq_step_spec. False: out of memory. */
+static bool take_more(struct lowering *l, const struct lq_node *next, struct chain *chain)
+{
+    struct lq_step_spec *spec = &chain->spec;
+
+    if (l->options->form == LQ_FORM_PLAIN || l->options->separate) {
+        if (next && next->kind == LQ_OP_QUANTIZE)
+            take_quantize(l, next, chain);
+        return true;
+    }
+    if (next && can_pool(l, next)) {
+        spec->pool = &next->attributes.window;
+        next = take(l, next, chain);
+    }
+    chain->addend = next ? addend_of(l, next, l->graph->nodes[chain->last].output) : -1;
+    if (chain->addend >= 0) {
+        spec->adds = true;
+        chain->inputs[1] = l->buffers[chain->addend];
+        spec->input_count = 2;
+        next = take(l, next, chain);
+        if (next && is_clamp(next)) {
+            compose_clamp(next, &spec->add_min, &spec->add_max);
+            take(l, next, chain);
+        }
+    }
+    return take_codes(l, chain);
+}
+
+static bool take_over(struct lowering *l, const struct lq_node *head, bool integer,
                       struct chain *chain)
 {
     const struct lq_node *next = only_reader(l, head);
     bool sums = is_layer(head) || head->kind == LQ_OP_BATCH_NORM;
 
     while (sums && next && next->kind == LQ_OP_BATCH_NORM) {
-        compose_batch_norm(next, chain);
+        compose_batch_norm(next, chain->scale, chain->shift);
         next = take(l, next, chain);
     }
     if ((sums || head->kind == LQ_OP_ADD) && next && is_clamp(next)) {
-        compose_clamp(next, chain);
+        compose_clamp(next, &chain->spec.min, &chain->spec.max);
         next = take(l, next, chain);
     }
-    if (integer && next && next->kind == LQ_OP_QUANTIZE) {
-        lq_node_basis(next, &chain->output_basis);
-        chain->spec.output_basis = &chain->output_basis;
-        take(l, next, chain);
-    }
+    return !integer || take_more(l, next, chain);
 }
 
 static int init_chain(struct lowering *l, const struct lq_node *head, struct chain *chain)
 {
     size_t channels = (size_t)lq_shape_map(&l->graph->values[head->output].shape).channels;
 
-    *chain = (struct chain){.last = (int)(head - l->graph->nodes)};
+    *chain = (struct chain){
+        .taken = l->taken, .last = (int)(head - l->graph->nodes), .addend = -1, .extra = -1};
     chain->spec = (struct lq_step_spec){.name = head->name,
                                         .attributes = &head->attributes,
                                         .params = head->params,
                                         .inputs = chain->inputs,
                                         .input_count = head->input_count,
                                         .kernels = l->options->kernels,
+                                        .own = l->graph->values[head->output].shape,
                                         .min = -INFINITY,
-                                        .max = INFINITY};
+                                        .max = INFINITY,
+                                        .add_min = -INFINITY,
+                                        .add_max = INFINITY,
+                                        .next_min = -INFINITY,
+                                        .next_max = INFINITY};
     for (int i = 0; i < head->input_count; i++)
         chain->inputs[i] = l->buffers[head->inputs[i]];
     if (!is_layer(head) && head->kind != LQ_OP_BATCH_NORM)
@@ -272,7 +387,7 @@ static int init_chain(struct lowering *l, const struct lq_node *head, struct cha
         chain->shift[c] = bias ? (double)((const float *)bias->data)[c] : 0;
     }
     if (head->kind == LQ_OP_BATCH_NORM)
-        compose_batch_norm(head, chain);
+        compose_batch_norm(head, chain->scale, chain->shift);
     chain->spec.scale = chain->scale;
     chain->spec.shift = chain->shift;
     return LQ_OK;
@@ -286,28 +401,101 @@ static bool is_quantized(const struct lq_graph *graph)
     return false;
 }
 
-/* The first convolution of a quantized network can start from pixels. A float network keeps its
- * floats. */
-static bool takes_pixels(const struct lowering *l, const struct lq_node *head,
-                         const struct lq_step_spec *spec)
+static void deinit_chain(struct chain *chain)
 {
-    const struct lq_graph *graph = l->graph;
-
-    return head == graph->nodes && head->kind == LQ_OP_CONV && head->attributes.bits == 0 &&
-           head->inputs[0] == graph->input && graph->values[graph->input].consumers == 1 &&
-           l->options->form != LQ_FORM_FLOAT && !l->options->separate && is_quantized(graph) &&
-           lq_conv_pixels_fits(spec);
+    free(chain->scale);
+    free(chain->shift);
+    free(chain->next_scale);
+    free(chain->next_shift);
 }
 
-static int add_pixel_step(struct lowering *l, const struct lq_step_spec *spec)
+/* Puts the step in its place: values, scratch. */
+static void link_step(struct lowering *l, const struct lq_node *head, const struct chain *chain,
+                      struct lq_step *step)
 {
     struct lq_program *program = l->program;
 
+    for (int i = 0; i < head->input_count; i++)
+        step->slots[i] = head->inputs[i];
+    if (chain->addend >= 0)
+        step->slots[1] = chain->addend;
+    step->node = (int)(head - l->graph->nodes);
+    step->output_slot = l->graph->nodes[chain->last].output;
+    step->extra_slot = chain->extra;
+    if (chain->extra >= 0)
+        step->extra = l->buffers[chain->extra];
+    if (step->scratch_bytes > program->scratch_bytes)
+        program->scratch_bytes = step->scratch_bytes;
+}
+
+/* The first convolution of a quantized network can start from pixels. A float network keeps its
+ * floats. */
+static bool takes_pixels(const struct lowering *l)
+{
+    const struct lq_graph *graph = l->graph;
+    const struct lq_node *head = graph->nodes;
+    struct lq_buffer input = l->buffers[graph->input];
+    struct lq_step_spec spec = {.attributes = &head->attributes, .inputs = &input};
+
+    return graph->node_count > 0 && head->kind == LQ_OP_CONV && head->attributes.bits == 0 &&
+           head->inputs[0] == graph->input && graph->values[graph->input].consumers == 1 &&
+           l->options->form != LQ_FORM_FLOAT && !l->options->separate && is_quantized(graph) &&
+           lq_conv_pixels_fits(&spec);
+}
+
+/* How many of the first steps compute what the chain does; 0: others are in between. */
+static int covered_steps(const struct lq_program *program, const bool *taken)
+{
+    int covered = 0;
+
+    while (covered < program->step_count && taken[program->steps[covered].node])
+        covered++;
+    for (int i = covered; i < program->step_count; i++)
+        if (taken[program->steps[i].node])
+            return 0;
+    return covered;
+}
+
+static int make_pixel_step(struct lowering *l, bool more, bool *taken)
+{
+    const struct lq_node *head = l->graph->nodes;
+    struct lq_program *program = l->program;
+    struct chain chain;
+    int status = init_chain(l, head, &chain);
+
+    chain.taken = taken;
+    taken[0] = true;
+    if (status == LQ_OK && !take_over(l, head, more, &chain))
+        status = lq_fail_memory(l->error);
+    program->pixel_skips = covered_steps(program, taken);
+    if (status == LQ_OK && program->pixel_skips > 0) {
+        chain.spec.output = l->buffers[l->graph->nodes[chain.last].output];
+        status = lq_conv_pixels_prepare(&program->arena, &chain.spec, &l->graph->meta.preprocess,
+                                        program->pixel_step, l->error);
+    }
+    if (status == LQ_OK && program->pixel_skips > 0)
+        link_step(l, head, &chain, program->pixel_step);
+    deinit_chain(&chain);
+    return status;
+}
+
+static int add_pixel_step(struct lowering *l)
+{
+    struct lq_program *program = l->program;
+    size_t nodes = (size_t)l->graph->node_count;
+    bool *taken = lq_alloc(nodes, sizeof(*taken));
+    int status = LQ_OK;
+
     program->pixel_step = lq_arena_alloc(&program->arena, 1, sizeof(*program->pixel_step));
-    if (!program->pixel_step)
-        return lq_fail_memory(l->error);
-    return lq_conv_pixels_prepare(&program->arena, spec, &l->graph->meta.preprocess,
-                                  program->pixel_step, l->error);
+    if (!program->pixel_step || !taken)
+        status = lq_fail_memory(l->error);
+    /* alone, it takes the place of exactly the first step */
+    for (int more = 1; more >= 0 && status == LQ_OK && program->pixel_skips == 0; more--) {
+        memset(taken, 0, nodes * sizeof(*taken));
+        status = make_pixel_step(l, more, taken);
+    }
+    free(taken);
+    return status;
 }
 
 static int lower_node(struct lowering *l, const struct lq_node *head)
@@ -319,40 +507,34 @@ static int lower_node(struct lowering *l, const struct lq_node *head)
     bool integer = is_layer(head) && l->buffers[head->inputs[0]].store != LQ_STORE_F32;
     int status = init_chain(l, head, &chain);
 
-    if (status == LQ_OK) {
-        if (integer) {
-            int producer = l->graph->values[head->inputs[0]].producer;
+    if (status == LQ_OK && integer) {
+        int producer = l->graph->values[head->inputs[0]].producer;
 
-            lq_node_basis(&l->graph->nodes[producer], &chain.input_basis);
-            chain.spec.input_basis = &chain.input_basis;
-            prepare = lq_conv_integer_prepare;
-        }
-        if (is_clamp(head))
-            compose_clamp(head, &chain);
-        if (head->kind == LQ_OP_QUANTIZE) {
-            lq_node_basis(head, &chain.output_basis);
-            chain.spec.output_basis = &chain.output_basis;
-        }
-        take_over(l, head, integer, &chain);
+        lq_node_basis(&l->graph->nodes[producer], &chain.input_basis);
+        chain.spec.input_basis = &chain.input_basis;
+        prepare = lq_conv_integer_prepare;
+    }
+    if (is_clamp(head))
+        compose_clamp(head, &chain.spec.min, &chain.spec.max);
+    if (head->kind == LQ_OP_QUANTIZE) {
+        lq_node_basis(head, &chain.output_basis);
+        chain.spec.output_basis = &chain.output_basis;
+    }
+    if (status == LQ_OK && !take_over(l, head, integer, &chain))
+        status = lq_fail_memory(l->error);
+    if (status == LQ_OK) {
         chain.spec.output = l->buffers[l->graph->nodes[chain.last].output];
         status = prepare(&program->arena, &chain.spec, step, l->error);
-        if (status == LQ_OK && takes_pixels(l, head, &chain.spec))
-            status = add_pixel_step(l, &chain.spec);
     }
-    free(chain.scale);
-    free(chain.shift);
-    if (status != LQ_OK)
-        return status;
-    for (int i = 0; i < head->input_count; i++)
-        step->slots[i] = head->inputs[i];
-    step->node = (int)(head - l->graph->nodes);
-    step->output_slot = l->graph->nodes[chain.last].output;
-    if (step->scratch_bytes > program->scratch_bytes)
-        program->scratch_bytes = step->scratch_bytes;
-    if (program->pixel_step && program->pixel_step->scratch_bytes > program->scratch_bytes)
-        program->scratch_bytes = program->pixel_step->scratch_bytes;
-    program->step_count++;
-    return LQ_OK;
+    if (status == LQ_OK) {
+        link_step(l, head, &chain, step);
+        l->ready[step->output_slot] = true;
+        if (step->extra_slot >= 0)
+            l->ready[step->extra_slot] = true;
+        program->step_count++;
+    }
+    deinit_chain(&chain);
+    return status;
 }
 
 static int lower_all(struct lowering *l)
@@ -363,12 +545,19 @@ static int lower_all(struct lowering *l)
     l->buffers = lq_alloc(values, sizeof(*l->buffers));
     l->reader = lq_alloc(values, sizeof(*l->reader));
     l->taken = lq_alloc(nodes, sizeof(*l->taken));
+    l->ready = lq_alloc(values, sizeof(*l->ready));
     l->program->steps = lq_arena_alloc(&l->program->arena, nodes, sizeof(*l->program->steps));
-    if (!l->buffers || !l->reader || !l->taken || !l->program->steps)
+    if (!l->buffers || !l->reader || !l->taken || !l->ready || !l->program->steps)
         return lq_fail_memory(l->error);
     choose_buffers(l);
     for (int i = 0; i < graph->node_count; i++) {
         int status = l->taken[i] ? LQ_OK : lower_node(l, &graph->nodes[i]);
+
+        if (status != LQ_OK)
+            return status;
+    }
+    if (takes_pixels(l)) {
+        int status = add_pixel_step(l);
 
         if (status != LQ_OK)
             return status;
@@ -390,6 +579,7 @@ int lq_program_create(const struct lq_graph *graph, const struct lq_lower_option
     free(l.buffers);
     free(l.reader);
     free(l.taken);
+    free(l.ready);
     if (status == LQ_OK)
         *ret_program = program;
     else
@@ -410,13 +600,15 @@ int lq_program_create_node(const struct lq_graph *graph, int node, const struct 
     program->graph = graph;
     program->steps = lq_arena_alloc(&program->arena, 1, sizeof(*program->steps));
     l.buffers = lq_alloc((size_t)graph->value_count, sizeof(*l.buffers));
-    if (!program->steps || !l.buffers)
+    l.ready = lq_alloc((size_t)graph->value_count, sizeof(*l.ready));
+    if (!program->steps || !l.buffers || !l.ready)
         status = lq_fail_memory(error);
     for (int i = 0; i < graph->value_count && status == LQ_OK; i++)
         l.buffers[i] = (struct lq_buffer){graph->values[i].shape, LQ_STORE_F32, 0};
     if (status == LQ_OK)
         status = lower_node(&l, &graph->nodes[node]);
     free(l.buffers);
+    free(l.ready);
     if (status == LQ_OK)
         *ret_program = program;
     else

@@ -22,8 +22,9 @@ struct lq_program {
     const struct lq_graph *graph;
     struct lq_step *steps;
     int step_count;
-    struct lq_step *pixel_step; /* takes the first step's place where the input is pixels
+    struct lq_step *pixel_step; /* takes the place of the first steps where the input is pixels
                                    (ops/conv_pixels.h); NULL: they are normalised */
+    int pixel_skips;            /* how many steps those are */
     size_t scratch_bytes;       /* the largest of all steps */
     size_t *offsets;     /* of each value in a session's buffer; LQ_NO_OFFSET: never stored */
     size_t buffer_bytes; /* of all values of one image, those sharing room that can */

@@ -34,6 +34,9 @@ static void find_lives(const struct lq_program *program, bool keep, struct life 
             lives[step->slots[j]].dies = i;
         lives[step->output_slot] = (struct life){i, keep ? program->step_count : i, 0,
                                                  lq_buffer_bytes(&step->output), false};
+        if (step->extra_slot >= 0)
+            lives[step->extra_slot] = (struct life){i, keep ? program->step_count : i, 0,
+                                                    lq_buffer_bytes(&step->extra), false};
     }
     if (keep)
         lives[input].dies = program->step_count;

@@ -16,7 +16,6 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "image/preprocess.h"
-#include "ops/conv_pixels.h"
 
 struct lq_runner {
     const struct lq_program *program;
@@ -155,26 +154,6 @@ static bool load_image(const struct batch *batch, const float *image, float *ret
     return finite;
 }
 
-/* Pixels as the first step takes them, or as normalised floats. */
-static void load_pixels(const struct batch *batch, const uint8_t *image, void *ret_input)
-{
-    const struct lq_program *program = batch->runner->program;
-    const struct lq_graph *graph = program->graph;
-    size_t channels = (size_t)lq_shape_map(&graph->values[graph->input].shape).channels;
-    size_t pixels = batch->input_floats / channels;
-    uint8_t *to = ret_input;
-
-    if (!program->pixel_step) {
-        lq_preprocess_floats(&graph->meta.preprocess, (int)channels, image, pixels, ret_input);
-        return;
-    }
-    for (size_t pixel = 0; pixel < pixels; pixel++, to += LQ_PIXEL_CHANNELS, image += channels) {
-        for (size_t c = 0; c < LQ_PIXEL_CHANNELS - 1; c++)
-            to[c] = c < channels ? image[c] : 0;
-        to[LQ_PIXEL_CHANNELS - 1] = 255;
-    }
-}
-
 static double now(void)
 {
     struct timespec time;
@@ -195,18 +174,21 @@ static bool is_cancelled(struct batch *batch)
     return atomic_load(&batch->cancelled);
 }
 
-/* False: cancelled. */
-static bool run_steps(struct batch *batch, int worker, struct lq_pool *pool)
+/* pixels: what the first step takes instead of its input, or NULL. False: cancelled. */
+static bool run_steps(struct batch *batch, const uint8_t *pixels, int worker, struct lq_pool *pool)
 {
     struct lq_runner *runner = batch->runner;
     uint8_t *values = runner->buffers + (size_t)worker * runner->program->buffer_bytes;
     uint8_t *scratch = runner->scratch + (size_t)worker * runner->program->scratch_bytes;
     const struct lq_program *program = runner->program;
+    int next;
 
-    for (int i = 0; i < program->step_count; i++) {
+    for (int i = 0; i < program->step_count; i = next) {
+        const struct lq_step *step = pixels && i == 0 ? program->pixel_step : &program->steps[i];
+
         if (is_cancelled(batch))
             return false;
-        const struct lq_step *step = &program->steps[i];
+        next = pixels && i == 0 ? program->pixel_skips : i + 1;
         struct lq_run run = {.output = values + program->offsets[step->output_slot],
                              .pool = pool,
                              .scratch = scratch,
@@ -215,8 +197,10 @@ static bool run_steps(struct batch *batch, int worker, struct lq_pool *pool)
 
         for (int j = 0; j < step->input_count; j++)
             run.inputs[j] = values + program->offsets[step->slots[j]];
-        if (i == 0 && batch->pixels && program->pixel_step)
-            step = program->pixel_step;
+        if (pixels && i == 0)
+            run.inputs[0] = pixels;
+        if (step->extra_slot >= 0)
+            run.extra = (float *)(void *)(values + program->offsets[step->extra_slot]);
         double start = runner->seconds ? now() : 0;
         step->run(step, &run);
         if (runner->seconds)
@@ -232,22 +216,29 @@ static void run_image(struct batch *batch, int image, int worker, struct lq_pool
     struct lq_runner *runner = batch->runner;
     const struct lq_program *program = runner->program;
     uint8_t *values = runner->buffers + (size_t)worker * program->buffer_bytes;
-    float *input = (float *)(void *)(values + program->offsets[program->graph->input]);
+    const struct lq_graph *graph = program->graph;
+    struct lq_map map = lq_shape_map(&graph->values[graph->input].shape);
+    float *input = (float *)(void *)(values + program->offsets[graph->input]);
+    const uint8_t *pixels = NULL;
     int bad = atomic_load(&batch->bad);
 
     if (atomic_load(&batch->cancelled))
         return;
-    if (batch->pixels) {
-        load_pixels(batch, batch->pixels + (size_t)image * batch->input_floats, input);
+    if (batch->pixels && program->pixel_step) {
+        pixels = batch->pixels + (size_t)image * batch->input_floats;
+    } else if (batch->pixels) {
+        lq_preprocess_floats(&graph->meta.preprocess, map.channels,
+                             batch->pixels + (size_t)image * batch->input_floats,
+                             (size_t)map.height * (size_t)map.width, input);
     } else if (!load_image(batch, batch->input + (size_t)image * batch->input_floats, input)) {
         while (image < bad && !atomic_compare_exchange_weak(&batch->bad, &bad, image))
             ;
         return;
     }
-    if (!run_steps(batch, worker, pool))
+    if (!run_steps(batch, pixels, worker, pool))
         return;
     memcpy(batch->output + (size_t)image * batch->output_floats,
-           values + program->offsets[program->graph->output], batch->output_floats * sizeof(float));
+           values + program->offsets[graph->output], batch->output_floats * sizeof(float));
 }
 
 static void run_item(void *context, int item, int worker)

@@ -14,6 +14,9 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .encode_sums = lq_encode_sums_c,
         .encode_floats = lq_encode_floats_c,
         .scale_sums = lq_scale_sums_c,
+        .finish_sums = lq_finish_sums_c,
+        .pool_sums = lq_pool_sums_c,
+        .dense_floats = lq_dense_floats_c,
         .gemm_levels = lq_gemm_levels_c,
         .levels_lanes = 1,
         .gemm_planes = lq_gemm_planes_c,
@@ -35,6 +38,9 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->encode_sums = lq_encode_sums_avx2;
         kernels->encode_floats = lq_encode_floats_avx2;
         kernels->scale_sums = lq_scale_sums_avx2;
+        kernels->finish_sums = lq_finish_sums_avx2;
+        kernels->pool_sums = lq_pool_sums_avx2;
+        kernels->dense_floats = lq_dense_floats_avx2;
         kernels->gemm_levels = lq_gemm_levels_avx2;
         kernels->levels_lanes = 8;
         kernels->plane_pairs = 0;
@@ -55,6 +61,9 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->encode_sums = lq_encode_sums_avx512;
         kernels->encode_floats = lq_encode_floats_avx512;
         kernels->scale_sums = lq_scale_sums_avx512;
+        kernels->finish_sums = lq_finish_sums_avx512;
+        kernels->pool_sums = lq_pool_sums_avx512;
+        kernels->dense_floats = lq_dense_floats_avx512;
         kernels->gemm_levels = lq_gemm_levels_avx512;
         kernels->levels_lanes = 16;
         kernels->gemm_planes = lq_gemm_planes_avx512;

@@ -138,6 +138,35 @@ struct lq_scaling {
 typedef void lq_scale_sums(const struct lq_scaling *scaling, const int32_t *sums, int pixels,
                            float *ret_values);
 
+/* What follows the sums of a layer, in floats, each operation rounded once:
+ *   y = clamp(scale[c] * (float)(sum + offset[c]) + shift[c], first)
+ *   y = clamp(y + addend, added)                        where there is an addend
+ *   z = clamp(next_scale[c] * y + next_shift[c], next)  or clamp(y, next) without next_scale */
+struct lq_clamp {
+    float min, max;
+};
+struct lq_finish {
+    int channels;
+    const int32_t *offset;                /* [channels], or NULL */
+    const float *scale, *shift;           /* [channels] */
+    const float *next_scale, *next_shift; /* [channels], or NULL */
+    struct lq_clamp first, added, next;
+};
+/* All arrays are [pixels][channels]. addend, ret_y, ret_z: NULL where there is none, or it is not
+ * wanted. ret_y may be addend, ret_z may lie where sums does. */
+typedef void lq_finish_sums(const struct lq_finish *finish, const int32_t *sums,
+                            const float *addend, int pixels, float *ret_y, float *ret_z);
+
+/* Maximum of sums over a window that slides along `lines` lines of `width` pixels; taps beyond a
+ * line's ends do not count, and no window lies there altogether. */
+struct lq_sums_pool {
+    int channels, lines, width, out_width;
+    int kernel, stride, pad; /* along a line */
+    size_t line;             /* elements from one line to the next */
+    const int32_t *signs;    /* [channels], 1 or -1: of -1 the minimum; NULL: all are 1 */
+};
+typedef void lq_pool_sums(const struct lq_sums_pool *pool, const int32_t *sums, int32_t *ret_sums);
+
 /* ret[i] = clamp(a[i] + b[i], min, max); ret may be a or b. */
 typedef void lq_add_floats(const float *a, const float *b, size_t count, float min, float max,
                            float *ret);
@@ -166,10 +195,18 @@ typedef void lq_windows_product(const struct lq_windows *windows, const float *w
  * sums; sums are [panels][k][LQ_FLOAT_LANES], of which columns from n on may change or not. */
 typedef void lq_windows_outer(const struct lq_windows *windows, const float *y, float *sums);
 
+/* ret[row] = sum of w[row][k] * x[k], in one order: lane k % LQ_DENSE_LANES adds up its products in
+ * the order of k; then lane i takes over lane i + 8, then + 4, + 2, + 1. */
+#define LQ_DENSE_LANES 16
+typedef void lq_dense_floats(const float *w, const float *x, int rows, int length, float *ret);
+
 struct lq_kernels {
     lq_encode_sums *encode_sums;
     lq_encode_floats *encode_floats;
     lq_scale_sums *scale_sums;
+    lq_finish_sums *finish_sums;
+    lq_pool_sums *pool_sums;
+    lq_dense_floats *dense_floats;
     lq_add_floats *add_floats;
     lq_gemm_levels *gemm_levels;
     int levels_lanes;
@@ -209,6 +246,9 @@ lq_gemm_nibbles lq_gemm_nibbles_c, lq_gemm_nibbles_avx2;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
 lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
+lq_finish_sums lq_finish_sums_c, lq_finish_sums_avx2, lq_finish_sums_avx512;
+lq_pool_sums lq_pool_sums_c, lq_pool_sums_avx2, lq_pool_sums_avx512;
+lq_dense_floats lq_dense_floats_c, lq_dense_floats_avx2, lq_dense_floats_avx512;
 
 /* Elements of a window. */
 static inline int lq_window_length(const struct lq_windows *windows)

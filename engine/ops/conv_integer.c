@@ -8,17 +8,12 @@
  * only groups, dilation and odd sizes are unrolled into rows.
  */
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/size.h"
 #include "base/status.h"
-#include "ops/epilogue.h"
+#include "ops/integer_map.h"
 #include "ops/weights.h"
 #include "ops/window.h"
 #include "tensor/bitplanes.h"
-
-/* Waking another thread takes about as long as this many products: less stays on one thread. */
-#define MIN_PARALLEL_MACS 4000000
 
 /* How windows become rows for the kernels. */
 enum way {
@@ -43,16 +38,7 @@ struct state {
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
     int piece; /* of levels in bytes */
-    int64_t macs;
     struct lq_kernels kernels;
-    struct lq_epilogue epilogue;
-    size_t sums_offset; /* in a worker's scratch */
-};
-
-struct work {
-    const struct lq_step *step;
-    const struct lq_run *run;
-    int rows; /* of a tile */
 };
 
 static void multiply(const struct state *s, int group, int lines, const void *a, int32_t *sums)
@@ -97,16 +83,17 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
     });
 }
 
-/* The sums of output rows first..last-1. */
-static void run_rows(const struct state *s, const uint8_t *input, int first, int last,
-                     uint8_t *scratch, int32_t *sums)
+static void sum_rows(const void *state, const void *input, int first, int last, uint8_t *scratch,
+                     int32_t *sums)
 {
+    const struct state *s = state;
     const struct lq_conv_geometry *g = &s->geometry;
     struct lq_pixel_layout layout = s->layout;
     size_t width = (size_t)g->out.width;
 
     if (s->way == WAY_PIXELS) {
-        multiply(s, 0, last - first, input + (size_t)first * width * layout.pixel_bytes, sums);
+        multiply(s, 0, last - first,
+                 (const uint8_t *)input + (size_t)first * width * layout.pixel_bytes, sums);
     } else if (s->way == WAY_LINES) {
         lq_pad_lines(g, layout.pixel_bytes, input, first, last, scratch);
         multiply(s, 0, last - first, scratch, sums);
@@ -117,39 +104,6 @@ static void run_rows(const struct state *s, const uint8_t *input, int first, int
             multiply(s, group, last - first, scratch, sums);
         }
     }
-}
-
-static void run_tile(void *context, int tile, int worker)
-{
-    const struct work *work = context;
-    const struct state *s = work->step->state;
-    const struct lq_conv_geometry *g = &s->geometry;
-    int first = tile * work->rows, last = first + work->rows;
-    uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
-    int32_t *sums = (int32_t *)(void *)(scratch + s->sums_offset);
-
-    if (last > g->out.height)
-        last = g->out.height;
-    int pixels = (last - first) * g->out.width;
-    size_t before = (size_t)first * (size_t)g->out.width; /* pixels of earlier tiles */
-    run_rows(s, work->run->inputs[0], first, last, scratch, sums);
-    if (work->run->integers)
-        memcpy(work->run->integers + before * (size_t)g->out.channels, sums,
-               (size_t)pixels * (size_t)g->out.channels * sizeof(*sums));
-    lq_epilogue_run(&s->epilogue, sums, pixels,
-                    (uint8_t *)work->run->output + before * lq_epilogue_pixel_bytes(&s->epilogue));
-}
-
-/* Sums of integers do not depend on how the rows are split: every thread gets a share. */
-static void conv_integer_run(const struct lq_step *step, const struct lq_run *run)
-{
-    const struct state *state = step->state;
-    const struct lq_conv_geometry *g = &state->geometry;
-    struct lq_pool *pool = state->macs < MIN_PARALLEL_MACS ? NULL : run->pool;
-    int threads = lq_pool_threads(pool), share = (g->out.height + threads - 1) / threads;
-    struct work work = {step, run, g->tiling.rows < share ? g->tiling.rows : share};
-
-    lq_pool_run(pool, (g->out.height + work.rows - 1) / work.rows, run_tile, &work);
 }
 
 /* Elements along k that kernels take together. */
@@ -302,18 +256,17 @@ static void init_rows(struct state *s)
     }
 }
 
-/* Of the rows or lines that one tile is computed from. */
-static size_t rows_bytes(const struct state *s)
+/* Of the rows or lines that so many rows of the map are computed from. */
+static size_t rows_bytes(const struct state *s, int rows)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    size_t tile_pixels = (size_t)g->tiling.rows * (size_t)g->out.width;
+    size_t tile_pixels = (size_t)rows * (size_t)g->out.width;
 
     if (s->way == WAY_PIXELS)
         return 0;
     if (s->way == WAY_UNROLL)
         return tile_pixels * s->rows.step * element_bytes(s->store);
-    return (size_t)lq_padded_lines(g, g->tiling.rows) * (size_t)lq_padded_width(g) *
-           s->layout.pixel_bytes;
+    return (size_t)lq_padded_lines(g, rows) * (size_t)lq_padded_width(g) * s->layout.pixel_bytes;
 }
 
 /* Largest magnitude of a sum: every product at the ends of both grids. */
@@ -322,19 +275,24 @@ static int32_t sum_bound(const struct lq_conv_geometry *g, const struct lq_step_
     return (int32_t)((int64_t)g->length * spec->attributes->grid * spec->input_basis->grid);
 }
 
-static int init_epilogue(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
-                         struct lq_error *error)
+static int prepare_map(const struct state *s, struct lq_arena *arena,
+                       const struct lq_step_spec *spec, struct lq_step *ret_step,
+                       struct lq_error *error)
 {
     int channels = s->geometry.out.channels, status;
     const float *w_scale = spec->params[LQ_PARAM_SCALE]->data;
     double *scale = lq_alloc((size_t)channels, sizeof(*scale));
+    struct lq_integer_map_spec map = {.sums = {scale, NULL, sum_bound(&s->geometry, spec)},
+                                      .length = s->geometry.length,
+                                      .row_bytes = rows_bytes(s, lq_integer_map_tile_rows(spec)),
+                                      .sum_rows = sum_rows,
+                                      .state = s};
 
     if (!scale)
         return lq_fail_memory(error);
     for (int c = 0; c < channels; c++)
         scale[c] = (double)w_scale[c] * (double)spec->input_basis->scale;
-    status =
-        lq_epilogue_init(&s->epilogue, arena, spec, scale, sum_bound(&s->geometry, spec), error);
+    status = lq_integer_map_prepare(arena, spec, &map, ret_step, error);
     free(scale);
     return status;
 }
@@ -343,7 +301,6 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
                             struct lq_step *ret_step, struct lq_error *error)
 {
     struct state *s = lq_arena_alloc(arena, 1, sizeof(*s));
-    size_t tile_pixels;
     int status;
 
     if (!s)
@@ -353,22 +310,13 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
     s->a_bits = spec->input_basis->bits;
     s->w_bits = spec->attributes->bits;
     s->kernels = *spec->kernels;
-    s->macs = lq_shape_elements(&spec->output.shape) * s->geometry.length;
     init_layout(s, spec);
     init_rows(s);
     status = init_weights(s, arena, spec, error);
     if (status == LQ_OK)
-        status = init_epilogue(s, arena, spec, error);
+        status = prepare_map(s, arena, spec, ret_step, error);
     if (status != LQ_OK)
         return status;
-    lq_step_init(ret_step, spec, conv_integer_run);
-    ret_step->state = s;
-    ret_step->integer = true;
-    tile_pixels = (size_t)s->geometry.tiling.rows * (size_t)s->geometry.out.width;
-    s->sums_offset = lq_size_round_up(rows_bytes(s), LQ_ALIGNMENT);
-    ret_step->scratch_bytes =
-        s->sums_offset +
-        lq_size_round_up(tile_pixels * (size_t)s->geometry.out.channels * sizeof(int32_t),
-                         LQ_ALIGNMENT);
+    ret_step->integer = spec->pool == NULL; /* a pool overlooks some sums, or sees them twice */
     return LQ_OK;
 }

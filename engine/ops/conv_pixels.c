@@ -2,209 +2,338 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * The normalisation (pixel * scale - mean) / std is folded into the weights. A fourth channel that
- * is 255 on the image and 0 where padding is carries the means' share, so that padding stays what
- * it is for the float network, a normalised 0, and a tap on padding costs nothing special. The
- * folded weights of an output channel are rounded to integers of 15 bits times one scale, and split
- * as 128 * high + low, both within -64..64: two columns of the product of bytes that every tier
- * has. Its sums are exact; one thing is rounded, and only once, when the model is loaded.
+ * The normalisation (pixel * scale - mean) / std is folded into the weights: a tap has a weight for
+ * each channel and one for the constant 255, the means' share. That one counts only where the tap
+ * lies on the image, so that padding stays what it is for the float network, a normalised 0. An
+ * output channel's folded weights are rounded to integers of at most 8191 times one scale: the sums
+ * are exact, and one thing is rounded, and only once, when the model is loaded.
+ *
+ * Pixels become levels of 16 bits, line by line, for the product that every tier has. The
+ * constants' share is the same for all windows that lie on the image; only where they do not, the
+ * difference is added to the sums.
  */
 #include "ops/conv_pixels.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/size.h"
 #include "base/status.h"
-#include "ops/epilogue.h"
+#include "ops/integer_map.h"
 #include "ops/weights.h"
 #include "ops/window.h"
 
 enum {
-    CHANNELS = LQ_PIXEL_CHANNELS,
-    BASE = 128,
-    TOP = BASE / 2 * BASE - 1, /* largest weight */
-    MAX_TAPS = INT32_MAX / (TOP * 255 * CHANNELS)
+    MAX_CHANNELS = 3,
+    TOP = 8191, /* largest weight */
+    CONSTANT = 255,
+    MAX_TAPS = INT32_MAX / (TOP * 255 * (MAX_CHANNELS + 1))
+};
+
+/* Taps from..to-1 of a window lie on the image, along one axis. */
+struct span {
+    int from, to;
+};
+
+/* The spans that windows along one axis have. */
+struct axis {
+    struct span *spans;
+    int span_count, whole; /* whole: the one that lies on the image; -1: none does */
+    int *span_of;          /* [output pixels] */
 };
 
 struct state {
     struct lq_conv_geometry geometry;
     struct lq_kernels kernels;
     struct lq_rows rows;
-    const int8_t *weights;
-    size_t columns; /* of the high parts, filled up; the low ones follow */
-    size_t parts_offset, sums_offset;
-    struct lq_epilogue epilogue;
+    size_t line; /* levels of a padded line */
+    const int16_t *weights;
+    struct axis y, x;
+    const int32_t *differences; /* [spans of y][spans of x][channels] */
 };
 
-struct work {
-    const struct lq_step *step;
-    const struct lq_run *run;
-};
-
-static void combine(const int32_t *restrict parts, size_t columns, int channels, int pixels,
-                    int32_t *restrict ret_sums)
+/* Input lines that output rows from `first` on see, as levels, zeros where padding is. */
+static void pad_lines(const struct state *s, const uint8_t *pixels, int first, int lines,
+                      int16_t *to)
 {
-    for (int pixel = 0; pixel < pixels; pixel++, parts += 2 * columns, ret_sums += channels)
-        for (int c = 0; c < channels; c++)
-            ret_sums[c] = BASE * parts[c] + parts[columns + (size_t)c];
+    const struct lq_conv_geometry *g = &s->geometry;
+    size_t channels = (size_t)g->in.channels, width = (size_t)g->in.width * channels;
+    size_t left = (size_t)g->window.pad_left * channels, middle;
+
+    left = left < s->line ? left : s->line;
+    middle = s->line - left < width ? s->line - left : width;
+    for (int line = 0; line < lines; line++, to += s->line) {
+        int from_y = first * g->window.stride_h - g->window.pad_top + line;
+        bool there = from_y >= 0 && from_y < g->in.height;
+        const uint8_t *from = pixels + (there ? (size_t)from_y * width : 0);
+        size_t count = there ? middle : 0;
+
+        memset(to, 0, left * sizeof(*to));
+        for (size_t i = 0; i < count; i++)
+            to[left + i] = from[i];
+        memset(to + left + count, 0, (s->line - left - count) * sizeof(*to));
+    }
 }
 
-static void run_tile(void *context, int tile, int worker)
+/* What windows at the image's border miss of the constants. */
+static void add_differences(const struct state *s, int first, int last, int32_t *sums)
 {
-    const struct work *work = context;
-    const struct state *s = work->step->state;
+    int channels = s->geometry.out.channels;
+
+    for (int y = first; y < last; y++) {
+        int span_y = s->y.span_of[y];
+
+        for (int x = 0; x < s->geometry.out.width; x++, sums += channels) {
+            int span_x = s->x.span_of[x];
+            const int32_t *difference =
+                s->differences + (size_t)(span_y * s->x.span_count + span_x) * (size_t)channels;
+
+            if (span_y == s->y.whole && span_x == s->x.whole)
+                continue;
+            for (int c = 0; c < channels; c++)
+                sums[c] += difference[c];
+        }
+    }
+}
+
+static void sum_rows(const void *state, const void *input, int first, int last, uint8_t *scratch,
+                     int32_t *sums)
+{
+    const struct state *s = state;
     const struct lq_conv_geometry *g = &s->geometry;
-    int first = tile * g->tiling.rows, last = first + g->tiling.rows;
-    uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
-    int32_t *parts = (int32_t *)(void *)(scratch + s->parts_offset);
-    int32_t *sums = (int32_t *)(void *)(scratch + s->sums_offset);
+    int16_t *lines = (int16_t *)(void *)scratch;
     struct lq_rows rows = s->rows;
 
-    if (last > g->out.height)
-        last = g->out.height;
-    int pixels = (last - first) * g->out.width;
-    size_t before = (size_t)first * (size_t)g->out.width;
-    lq_pad_lines(g, CHANNELS, work->run->inputs[0], first, last, scratch);
+    pad_lines(s, input, first, lq_padded_lines(g, last - first), lines);
     rows.lines = last - first;
-    s->kernels.gemm_bytes(&(struct lq_bytes){(int)s->columns + g->out.channels, rows, scratch,
-                                             s->weights, parts, 2 * s->columns, 0});
-    combine(parts, s->columns, g->out.channels, pixels, sums);
-    lq_epilogue_run(&s->epilogue, sums, pixels,
-                    (uint8_t *)work->run->output + before * lq_epilogue_pixel_bytes(&s->epilogue));
+    s->kernels.gemm_levels(&(struct lq_levels){g->out.channels, rows, lines, s->weights, sums,
+                                               (size_t)g->out.channels});
+    add_differences(s, first, last, sums);
 }
 
-static void conv_pixels_run(const struct lq_step *step, const struct lq_run *run)
-{
-    const struct state *state = step->state;
-    struct work work = {step, run};
-
-    lq_pool_run(run->pool, state->geometry.tiling.tiles, run_tile, &work);
-}
-
-/* Weights of one output channel for pixels 0..255 and the constant 255, [taps][CHANNELS]; the
- * largest magnitude. */
+/* Weights of one output channel for pixels 0..255, [taps][channels], and for the constant, [taps];
+ * the largest magnitude. */
 static double fold(const struct lq_preprocess *p, const float *weights, int taps, int channels,
-                   double *ret_folded)
+                   double *ret_folded, double *ret_constants)
 {
     double largest = 0;
 
-    for (int tap = 0; tap < taps; tap++, weights += channels, ret_folded += CHANNELS) {
+    for (int tap = 0; tap < taps; tap++) {
         double constant = 0;
 
-        for (int c = 0; c < CHANNELS - 1; c++) {
-            double w = c < channels ? (double)weights[c] / (double)p->std[c] : 0;
+        for (int c = 0; c < channels; c++) {
+            double w = (double)*weights++ / (double)p->std[c];
 
-            ret_folded[c] = w * (double)p->scale;
-            constant -= c < channels ? w * (double)p->mean[c] / 255 : 0;
+            *ret_folded = w * (double)p->scale;
+            constant -= w * (double)p->mean[c] / CONSTANT;
+            largest = fmax(largest, fabs(*ret_folded++));
         }
-        ret_folded[CHANNELS - 1] = constant;
-        for (int c = 0; c < CHANNELS; c++)
-            largest = fmax(largest, fabs(ret_folded[c]));
+        ret_constants[tap] = constant;
+        largest = fmax(largest, fabs(constant));
     }
     return largest;
 }
 
-static void store(const struct state *s, int channel, size_t k, int weight, int8_t *weights)
-{
-    size_t lanes = (size_t)s->kernels.bytes_lanes, words = (size_t)s->geometry.taps;
-    int low = ((weight + BASE / 2) & (BASE - 1)) - BASE / 2, high = (weight - low) / BASE;
+/* While it is prepared. */
+struct rounding {
+    double *folded, *constants, *scale; /* [length], [taps], [out channels] */
+    int32_t *rounded;                   /* [out channels][taps]: of constants */
+    int32_t *whole;                     /* [out channels]: the sum of constants, if on the image */
+};
 
-    for (int part = 0; part < 2; part++) {
-        size_t column = (size_t)channel + (size_t)part * s->columns;
-        size_t word = (column / lanes * words + k / CHANNELS) * lanes + column % lanes;
-
-        weights[word * CHANNELS + k % CHANNELS] = (int8_t)(part == 0 ? high : low);
-    }
-}
-
-/* Rounds the weights; scale[c] is what their integers stand for. */
-static int init_weights(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
-                        const struct lq_preprocess *preprocess, int channels, double *ret_scale,
-                        struct lq_error *error)
+static void store_channel(const struct state *s, const struct rounding *r, int channel,
+                          int16_t *weights)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    size_t length = (size_t)g->length, row = (size_t)g->taps * (size_t)channels;
-    int8_t *bytes = lq_arena_alloc(arena, 2 * s->columns * length, sizeof(*bytes));
-    float *weights = lq_alloc((size_t)g->out.channels * row, sizeof(*weights));
-    double *folded = lq_alloc(length, sizeof(*folded));
-    int status = bytes && weights && folded ? LQ_OK : lq_fail_memory(error);
+    size_t lanes = (size_t)s->kernels.levels_lanes, row = (size_t)(g->length / g->window.kernel_h);
+    size_t panel = ((size_t)g->window.kernel_h * (size_t)s->rows.run + 1) / 2;
+    size_t lane = (size_t)channel % lanes;
 
-    if (status == LQ_OK)
-        lq_weights_decode(spec, g->out.channels, (int)row, weights);
-    for (int c = 0; c < g->out.channels && status == LQ_OK; c++) {
-        double largest = fold(preprocess, weights + (size_t)c * row, g->taps, channels, folded);
+    weights += (size_t)channel / lanes * panel * lanes * 2;
+    for (size_t k = 0; k < (size_t)g->length; k++) {
+        size_t at = k / row * (size_t)s->rows.run + k % row;
 
-        ret_scale[c] = largest > 0 ? largest / TOP : 1;
-        for (size_t k = 0; k < length; k++)
-            store(s, c, k, (int)lround(folded[k] / ret_scale[c]), bytes);
+        weights[(at / 2 * lanes + lane) * 2 + at % 2] =
+            (int16_t)lround(r->folded[k] / r->scale[channel]);
     }
-    s->weights = bytes;
-    free(folded);
+    for (int tap = 0; tap < g->taps; tap++)
+        r->rounded[channel * g->taps + tap] =
+            CONSTANT * (int32_t)lround(r->constants[tap] / r->scale[channel]);
+}
+
+/* A channel whose sums would be scaled by a negative number gets the opposite weights: then all
+ * that follows rises with the sums. */
+static int round_weights(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+                         const struct lq_preprocess *preprocess, const struct rounding *r,
+                         struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    size_t lanes = (size_t)s->kernels.levels_lanes, length = (size_t)g->length;
+    size_t columns = lq_size_round_up((size_t)g->out.channels, lanes);
+    size_t pairs = ((size_t)g->window.kernel_h * (size_t)s->rows.run + 1) / 2;
+    int16_t *rounded = lq_arena_alloc(arena, columns * pairs, 2 * sizeof(*rounded));
+    float *weights = lq_alloc((size_t)g->out.channels * length, sizeof(*weights));
+
+    if (!rounded || !weights) {
+        free(weights);
+        return lq_fail_memory(error);
+    }
+    lq_weights_decode(spec, g->out.channels, g->length, weights);
+    for (int c = 0; c < g->out.channels; c++) {
+        double largest = fold(preprocess, weights + (size_t)c * length, g->taps, g->in.channels,
+                              r->folded, r->constants);
+
+        r->scale[c] = largest > 0 ? largest / TOP : 1;
+        if (spec->scale && spec->scale[c] < 0)
+            r->scale[c] = -r->scale[c];
+        store_channel(s, r, c, rounded);
+        r->whole[c] = 0;
+        for (int tap = 0; tap < g->taps; tap++)
+            r->whole[c] += r->rounded[c * g->taps + tap];
+    }
+    s->weights = rounded;
     free(weights);
-    return status;
+    return LQ_OK;
+}
+
+/* Where windows lie along one axis. */
+struct slide {
+    int outputs, start, stride, kernel, size; /* start: of the first window on the image */
+};
+
+static bool init_axis(struct axis *axis, struct lq_arena *arena, const struct slide *slide)
+{
+    size_t outputs = (size_t)slide->outputs;
+
+    axis->spans = lq_arena_alloc(arena, outputs, sizeof(*axis->spans));
+    axis->span_of = lq_arena_alloc(arena, outputs, sizeof(*axis->span_of));
+    axis->whole = -1;
+    for (int i = 0; i < slide->outputs && axis->spans && axis->span_of; i++) {
+        int start = slide->start + i * slide->stride, left = slide->size - start, number = 0;
+        struct span span = {start < 0 ? -start : 0, left < slide->kernel ? left : slide->kernel};
+
+        if (span.to < span.from)
+            span.to = span.from;
+        while (number < axis->span_count &&
+               (axis->spans[number].from != span.from || axis->spans[number].to != span.to))
+            number++;
+        if (number == axis->span_count)
+            axis->spans[axis->span_count++] = span;
+        axis->span_of[i] = number;
+        if (span.from == 0 && span.to == slide->kernel)
+            axis->whole = number;
+    }
+    return axis->spans && axis->span_of;
+}
+
+/* For each pair of spans, the constants of taps that lie on the image less those of all. */
+static int init_differences(struct state *s, struct lq_arena *arena, const struct rounding *r,
+                            struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    const struct lq_window *w = &g->window;
+    struct slide y = {g->out.height, -w->pad_top, w->stride_h, w->kernel_h, g->in.height};
+    struct slide x = {g->out.width, -w->pad_left, w->stride_w, w->kernel_w, g->in.width};
+    int32_t *difference;
+    size_t pairs;
+
+    if (!init_axis(&s->y, arena, &y) || !init_axis(&s->x, arena, &x))
+        return lq_fail_memory(error);
+    pairs = (size_t)s->y.span_count * (size_t)s->x.span_count;
+    difference = lq_arena_alloc(arena, pairs * (size_t)g->out.channels, sizeof(*difference));
+    s->differences = difference;
+    if (!difference)
+        return lq_fail_memory(error);
+    for (size_t pair = 0; pair < pairs; pair++) {
+        struct span rows = s->y.spans[pair / (size_t)s->x.span_count];
+        struct span taps = s->x.spans[pair % (size_t)s->x.span_count];
+
+        for (int c = 0; c < g->out.channels; c++, difference++) {
+            *difference = -r->whole[c];
+            for (int i = rows.from; i < rows.to; i++)
+                for (int j = taps.from; j < taps.to; j++)
+                    *difference += r->rounded[c * g->taps + i * w->kernel_w + j];
+        }
+    }
+    return LQ_OK;
 }
 
 static void init_rows(struct state *s)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    size_t line = (size_t)lq_padded_width(g) * CHANNELS;
+    size_t channels = (size_t)g->in.channels;
+    int run = g->window.kernel_w * g->in.channels;
 
+    /* a run of odd length takes in one level more, whose weight is 0 */
+    run += g->window.kernel_h > 1 ? run % 2 : 0;
+    s->line = lq_size_round_up((size_t)lq_padded_width(g) * channels + 1, 2);
     s->rows = (struct lq_rows){.width = g->out.width,
                                .runs = g->window.kernel_h,
-                               .run = g->window.kernel_w * CHANNELS,
-                               .line = (size_t)g->window.stride_h * line,
-                               .step = (size_t)g->window.stride_w * CHANNELS,
-                               .gap = line};
+                               .run = run,
+                               .line = (size_t)g->window.stride_h * s->line,
+                               .step = (size_t)g->window.stride_w * channels,
+                               .gap = s->line};
 }
 
 bool lq_conv_pixels_fits(const struct lq_step_spec *spec)
 {
     const struct lq_window *w = &spec->attributes->window;
-    int channels = lq_shape_map(&spec->inputs[0].shape).channels;
 
     return w->kernel_h > 0 && spec->attributes->groups == 1 && w->dilation_h == 1 &&
-           w->dilation_w == 1 && channels < CHANNELS && w->kernel_h * w->kernel_w <= MAX_TAPS &&
-           spec->kernels->bytes_bound >= 255 * (BASE / 2);
+           w->dilation_w == 1 && lq_shape_map(&spec->inputs[0].shape).channels <= MAX_CHANNELS &&
+           w->kernel_h * w->kernel_w <= MAX_TAPS;
 }
 
-int lq_conv_pixels_prepare(struct lq_arena *arena, const struct lq_step_spec *float_spec,
+static int prepare(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+                   const struct lq_preprocess *preprocess, struct rounding *r,
+                   struct lq_step *ret_step, struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    struct lq_integer_map_spec map = {
+        .sums = {r->scale, r->whole, g->taps * g->in.channels * TOP * 255},
+        .length = g->length,
+        .row_bytes =
+            (size_t)lq_padded_lines(g, lq_integer_map_tile_rows(spec)) * s->line * sizeof(int16_t),
+        .sum_rows = sum_rows,
+        .state = s};
+    int status = round_weights(s, arena, spec, preprocess, r, error);
+
+    if (status == LQ_OK)
+        status = init_differences(s, arena, r, error);
+    if (status == LQ_OK)
+        status = lq_integer_map_prepare(arena, spec, &map, ret_step, error);
+    return status;
+}
+
+int lq_conv_pixels_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
                            const struct lq_preprocess *preprocess, struct lq_step *ret_step,
                            struct lq_error *error)
 {
     struct state *s = lq_arena_alloc(arena, 1, sizeof(*s));
-    struct lq_buffer input = float_spec->inputs[0];
-    struct lq_step_spec spec = *float_spec;
-    int channels = lq_shape_map(&input.shape).channels, status;
-    double *scale;
+    struct rounding r = {0};
+    size_t channels, taps;
+    int status;
 
     if (!s)
         return lq_fail_memory(error);
-    input.shape.dims[2] = CHANNELS;
-    input.store = LQ_STORE_BYTES;
-    spec.inputs = &input;
-    lq_conv_geometry_init(&s->geometry, &spec);
-    const struct lq_conv_geometry *g = &s->geometry;
-    s->kernels = *spec.kernels;
-    s->columns = lq_size_round_up((size_t)g->out.channels, (size_t)s->kernels.bytes_lanes);
+    lq_conv_geometry_init(&s->geometry, spec);
+    s->kernels = *spec->kernels;
     init_rows(s);
-    scale = lq_alloc((size_t)g->out.channels, sizeof(*scale));
-    status = scale ? init_weights(s, arena, &spec, preprocess, channels, scale, error)
-                   : lq_fail_memory(error);
-    if (status == LQ_OK)
-        status = lq_epilogue_init(&s->epilogue, arena, &spec, scale, g->taps * CHANNELS * TOP * 255,
-                                  error);
-    free(scale);
-    if (status != LQ_OK)
-        return status;
-    lq_step_init(ret_step, &spec, conv_pixels_run);
-    ret_step->state = s;
-    size_t tile = (size_t)g->tiling.rows * (size_t)g->out.width * sizeof(int32_t);
-    s->parts_offset = lq_size_round_up((size_t)lq_padded_lines(g, g->tiling.rows) *
-                                           (size_t)lq_padded_width(g) * CHANNELS,
-                                       LQ_ALIGNMENT);
-    s->sums_offset = s->parts_offset + lq_size_round_up(tile * 2 * s->columns, LQ_ALIGNMENT);
-    ret_step->scratch_bytes =
-        s->sums_offset + lq_size_round_up(tile * (size_t)g->out.channels, LQ_ALIGNMENT);
-    return LQ_OK;
+    channels = (size_t)s->geometry.out.channels;
+    taps = (size_t)s->geometry.taps;
+    r.folded = lq_alloc((size_t)s->geometry.length, sizeof(*r.folded));
+    r.constants = lq_alloc(taps, sizeof(*r.constants));
+    r.scale = lq_alloc(channels, sizeof(*r.scale));
+    r.rounded = lq_alloc(channels * taps, sizeof(*r.rounded));
+    r.whole = lq_alloc(channels, sizeof(*r.whole));
+    status = r.folded && r.constants && r.scale && r.rounded && r.whole
+                 ? prepare(s, arena, spec, preprocess, &r, ret_step, error)
+                 : lq_fail_memory(error);
+    free(r.folded);
+    free(r.constants);
+    free(r.scale);
+    free(r.rounded);
+    free(r.whole);
+    return status;
 }

@@ -7,9 +7,7 @@
 
 #include "ops/step.h"
 
-/* Its input, LQ_STORE_BYTES: up to three channels of the pixel, zeros, and last the constant 255.
- */
-#define LQ_PIXEL_CHANNELS 4
+/* Its input, LQ_STORE_BYTES: the pixels as they are given, one to three channels. */
 
 /* Whether a float convolution of normalised pixels can be computed from the pixels. */
 bool lq_conv_pixels_fits(const struct lq_step_spec *spec);

@@ -237,7 +237,8 @@ void lq_conv_train_init(struct lq_conv_train *conv, const struct lq_attributes *
                         const struct lq_kernels *kernels)
 {
     struct lq_buffer in = {.shape = *input}, out = {.shape = *output};
-    struct lq_step_spec spec = {.attributes = attributes, .inputs = &in, .output = out};
+    struct lq_step_spec spec = {
+        .attributes = attributes, .inputs = &in, .own = out.shape, .output = out};
 
     *conv = (struct lq_conv_train){.batch = batch, .kernels = kernels};
     lq_conv_geometry_init(&conv->geometry, &spec);

@@ -2,34 +2,44 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * The definition is in floats: y = clamp(scale[c] * (float)sum + shift[c], min, max), each
- * operation rounded once, and where the next node quantizes, the level of y. All of that is
- * monotonic in the sum, so the level can be had from the sum alone, by comparing it with 2^K - 1
- * integers found once per channel by bisection of the float definition itself: comparing integers
- * gives the very level that the definition gives, for every sum that can occur.
+ * The definition is in floats: y = clamp(scale[c] * (float)(sum + offset[c]) + shift[c], min, max),
+ * each operation rounded once; then whatever is added, and what else struct lq_step_spec lists; and
+ * where the next node quantizes, the level of that. Where nothing is added and only codes are
+ * stored, all of it is monotonic in the sum, so the level can be had from the sum alone, by
+ * comparing it with 2^K - 1 integers found once per channel by bisection of the float definition
+ * itself: comparing integers gives the very level that the definition gives, for every sum that can
+ * occur.
  */
 #ifndef LQ_OPS_EPILOGUE_H
 #define LQ_OPS_EPILOGUE_H
 
 #include "ops/encoder.h"
 
+/* What sums stand for: scale[c] * (sum + offset[c]), the layer's output before batch normalization.
+ * offset: NULL for none; bound: no sum exceeds it in magnitude. */
+struct lq_sums {
+    const double *scale;
+    const int32_t *offset;
+    int32_t bound;
+};
+
 struct lq_epilogue {
-    struct lq_scaling scaling; /* the float definition */
-    bool encodes;
-    struct lq_encoder encoder; /* with thresholds on sums, where encodes */
+    struct lq_finish finish; /* the float definition */
+    bool adds, encodes;
+    bool by_sums;              /* codes from sums */
+    struct lq_encoder encoder; /* where encodes; with thresholds on sums where by_sums */
+    const int32_t *signs;      /* [channels], of the scales, for pools; NULL: all are 1 */
     struct lq_kernels kernels;
 };
 
-/* scale: of each channel, what turns a sum into the layer's output (before batch normalization);
- * bound: no sum exceeds it in magnitude. Errors: LQ_ERR_MEMORY. */
+/* Errors: LQ_ERR_MEMORY. */
 int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
-                     const struct lq_step_spec *spec, const double *scale, int32_t bound,
+                     const struct lq_step_spec *spec, const struct lq_sums *sums,
                      struct lq_error *error) LQ_MUST_CHECK;
 
-/* sums: [pixels][channels]. ret_output: where the first of these pixels is stored. */
-void lq_epilogue_run(const struct lq_epilogue *epilogue, const int32_t *sums, int pixels,
-                     void *ret_output);
-/* Bytes of one stored pixel. */
-size_t lq_epilogue_pixel_bytes(const struct lq_epilogue *epilogue);
+/* Stores `pixels` pixels from pixel `first` on of the run's output and extra value. sums:
+ * [pixels][channels]; they are overwritten. */
+void lq_epilogue_run(const struct lq_epilogue *epilogue, const struct lq_run *run, size_t first,
+                     int32_t *sums, int pixels);
 
 #endif

@@ -49,6 +49,7 @@ void lq_step_init(struct lq_step *step, const struct lq_step_spec *spec, lq_step
                              .run = run,
                              .attributes = spec->attributes,
                              .output = spec->output,
+                             .extra_slot = -1,
                              .input_count = spec->input_count};
     for (int i = 0; i < spec->input_count; i++)
         step->inputs[i] = spec->inputs[i];

@@ -48,6 +48,7 @@ struct lq_step;
 struct lq_run {
     const void *inputs[LQ_MAX_INPUTS];
     void *output;
+    float *extra;         /* NULL, or where step->extra goes */
     struct lq_pool *pool; /* NULL: alone */
     uint8_t *scratch;     /* step->scratch_bytes for each of the pool's workers */
     int32_t *integers;    /* NULL, or where an integer convolution also leaves its sums
@@ -61,11 +62,13 @@ struct lq_step {
     const struct lq_attributes *attributes; /* of that node */
     const void *state;                      /* what the step prepared for itself, or NULL */
     struct lq_buffer output;
+    struct lq_buffer extra; /* a value on the way to the output that others read too, floats */
     int input_count;
     struct lq_buffer inputs[LQ_MAX_INPUTS];
     int node;                 /* index of the first node it computes, */
     int slots[LQ_MAX_INPUTS]; /* value indices of the inputs, */
-    int output_slot;          /* and of the output, in the graph */
+    int output_slot;          /* of the output, */
+    int extra_slot;           /* and of the extra value, in the graph; -1: there is none */
     size_t scratch_bytes;     /* per worker; a multiple of LQ_ALIGNMENT */
     bool integer;             /* leaves integers, see struct lq_run */
 };
@@ -83,6 +86,14 @@ struct lq_step_spec {
      * normalizations and the ReLU that follow. NULL scale: y = clamp(x). */
     const double *scale, *shift;
     float min, max;
+    struct lq_shape own; /* of the first node's value: the output's, unless a pool follows */
+    /* What only integer convolutions take over, in this order: a max pool; y = clamp(y + inputs[1],
+     * add_min, add_max); y is stored as the extra value; z = clamp(next_scale[c] * y +
+     * next_shift[c], next_min, next_max), NULL next_scale: clamp(y), goes to the quantizer. */
+    const struct lq_window *pool; /* NULL: none */
+    bool adds, keeps, goes_on;    /* goes_on: y and z differ */
+    float add_min, add_max, next_min, next_max;
+    const double *next_scale, *next_shift;
     const struct lq_snapped_basis *input_basis;  /* of an input of codes or levels, else NULL */
     const struct lq_snapped_basis *output_basis; /* of the quantize node taken over, else NULL */
     struct lq_buffer output;

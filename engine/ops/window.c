@@ -11,7 +11,7 @@ void lq_conv_geometry_init(struct lq_conv_geometry *geometry, const struct lq_st
 {
     const struct lq_attributes *attributes = spec->attributes;
     struct lq_conv_geometry g = {.in = lq_shape_map(&spec->inputs[0].shape),
-                                 .out = lq_shape_map(&spec->output.shape),
+                                 .out = lq_shape_map(&spec->own),
                                  .window = attributes->window,
                                  .groups = attributes->groups};
 

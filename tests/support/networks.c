@@ -180,3 +180,58 @@ struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits)
     ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);
     return b.graph;
 }
+
+static int max_pool(struct builder *b, int input, int kernel)
+{
+    struct lq_node_spec spec = {
+        .kind = LQ_OP_MAX_POOL,
+        .attributes = {.window = {kernel, kernel, 2, 2, 1, 1, kernel / 2, kernel / 2, 0, 0}},
+        .inputs = {input},
+        .input_count = 1};
+
+    return add(b, &spec);
+}
+
+static int add_two(struct builder *b, int left, int right)
+{
+    struct lq_node_spec spec = {.kind = LQ_OP_ADD, .inputs = {left, right}, .input_count = 2};
+
+    return add(b, &spec);
+}
+
+/* Batch normalization, ReLU, quantize. */
+static int activate(struct builder *b, int input)
+{
+    int channels = b->graph->values[input].shape.dims[2];
+
+    return quantize(b, unary(b, LQ_OP_RELU, batch_norm(b, input, channels)));
+}
+
+struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits)
+{
+    struct builder b = {.rng = rng, .w_bits = w_bits, .a_bits = a_bits};
+    struct lq_shape input = {3, {20, 18, 3}};
+    struct lq_node_spec flat = {
+        .kind = LQ_OP_RESHAPE, .input_count = 1, .attributes = {.shape = {1, {40}}}};
+    int value, main, shortcut, q;
+
+    ck_assert_int_eq(lq_graph_create(&b.graph, NULL), LQ_OK);
+    ck_assert_int_eq(lq_graph_add_input(b.graph, "input", &input, NULL), LQ_OK);
+    value = batch_norm(&b, conv(&b, 0, 36, 1, 1, false), 36);
+    value = max_pool(&b, unary(&b, LQ_OP_RELU, value), 3);
+    main = conv(&b, activate(&b, value), 36, 1, 1, true);
+    main = conv(&b, activate(&b, main), 36, 1, 1, true);
+    value = add_two(&b, batch_norm(&b, main, 36), value);
+    q = activate(&b, value); /* read twice */
+    main = conv(&b, activate(&b, conv(&b, q, 72, 2, 1, true)), 72, 1, 1, true);
+    shortcut = batch_norm(&b, conv(&b, q, 72, 2, 1, true), 72);
+    value = add_two(&b, batch_norm(&b, main, 72), shortcut);
+    value = max_pool(&b, conv(&b, activate(&b, value), 70, 1, 1, true), 3);
+    value = conv(&b, activate(&b, value), 40, 1, 1, true);
+    value = max_pool(&b, unary(&b, LQ_OP_RELU, batch_norm(&b, value, 40)), 2);
+    value = conv(&b, quantize(&b, value), 40, 1, 1, true);
+    flat.inputs[0] = unary(&b, LQ_OP_GLOBAL_AVERAGE_POOL, value);
+    value = dense(&b, add(&b, &flat), 5);
+    ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);
+    return b.graph;
+}

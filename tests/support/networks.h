@@ -12,4 +12,9 @@
  * stride 2, groups and a negative gamma), a residual addition, concat, pool, dense, 5 classes. */
 struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits);
 
+/* 3x20x18 input, float stem with a max pool, then pre-activation blocks as the paper has them: with
+ * an identity shortcut, with a quantized 1x1 one; a max pool behind a quantized convolution before
+ * and behind batch normalization; global pool, dense, 5 classes. */
+struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits);
+
 #endif

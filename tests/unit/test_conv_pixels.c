@@ -20,7 +20,7 @@ struct problem {
     struct lq_preprocess preprocess;
     float weights[MAX_OUT * MAX_KERNEL * MAX_KERNEL * 3];
     double scale[MAX_OUT], shift[MAX_OUT];
-    uint8_t pixels[MAX_SIDE * MAX_SIDE * LQ_PIXEL_CHANNELS];
+    uint8_t pixels[MAX_SIDE * MAX_SIDE * 3];
 };
 
 static int below(int limit)
@@ -59,13 +59,8 @@ static void make(struct problem *p, struct lq_rng *rng)
         p->scale[c] = lq_rng_normal(rng);
         p->shift[c] = lq_rng_normal(rng);
     }
-    for (int i = 0; i < p->in.height * p->in.width; i++) {
-        uint8_t *pixel = p->pixels + i * LQ_PIXEL_CHANNELS;
-
-        for (int c = 0; c < LQ_PIXEL_CHANNELS - 1; c++)
-            pixel[c] = (uint8_t)(c >= channels ? 0 : below(4) ? below(256) : 255);
-        pixel[LQ_PIXEL_CHANNELS - 1] = 255;
-    }
+    for (int i = 0; i < p->in.height * p->in.width * channels; i++)
+        p->pixels[i] = (uint8_t)(below(4) ? below(256) : 255);
 }
 
 /* One output, and in *ret_bound how far rounded weights may move it. */
@@ -88,8 +83,7 @@ static double expected(const struct problem *p, int y, int x, int channel, doubl
                     (size_t)(((channel * w->kernel_h + i) * w->kernel_w + j) * p->in.channels + c);
                 double weight = (double)p->weights[at] / (double)pre->std[c];
                 double pixel =
-                    on_image ? p->pixels[(from_y * p->in.width + from_x) * LQ_PIXEL_CHANNELS + c]
-                             : 0;
+                    on_image ? p->pixels[(from_y * p->in.width + from_x) * p->in.channels + c] : 0;
 
                 if (on_image)
                     sum += weight * (pixel * (double)pre->scale - (double)pre->mean[c]);
@@ -123,6 +117,7 @@ static void compute(const struct problem *p, const struct lq_kernels *kernels, f
         .shift = p->shift,
         .min = -INFINITY,
         .max = INFINITY,
+        .own = {3, {p->out.height, p->out.width, p->out.channels}},
         .output = {{3, {p->out.height, p->out.width, p->out.channels}}, LQ_STORE_F32, 0}};
     struct lq_step step = {0};
 

@@ -23,6 +23,8 @@ START_TEST(thresholds_are_the_definition)
     struct lq_step_spec spec = {
         .min = 0, .max = INFINITY, .output_basis = &basis, .kernels = &kernels};
     double scale[CHANNELS], after[CHANNELS], shift[CHANNELS];
+    int32_t offset[CHANNELS];
+    struct lq_sums meaning = {scale, offset, BOUND};
     struct lq_rng rng;
 
     lq_rng_init(&rng, (uint64_t)rand(), (uint64_t)_i);
@@ -30,6 +32,7 @@ START_TEST(thresholds_are_the_definition)
         basis.integers[i] = (int16_t)((1 << i) - (int)lq_rng_below(&rng, 2));
     for (int c = 0; c < CHANNELS; c++) {
         scale[c] = 0.01;
+        offset[c] = (int32_t)lq_rng_below(&rng, 200) - 100;
         after[c] = c == 0 ? 0 : (double)lq_rng_normal(&rng);
         shift[c] = 4 * (double)lq_rng_normal(&rng);
     }
@@ -37,16 +40,18 @@ START_TEST(thresholds_are_the_definition)
     spec.scale = after;
     spec.shift = shift;
     spec.output = (struct lq_buffer){{1, {CHANNELS}}, LQ_STORE_LEVELS, _i};
-    ck_assert_int_eq(lq_epilogue_init(&epilogue, &arena, &spec, scale, BOUND, NULL), LQ_OK);
+    ck_assert_int_eq(lq_epilogue_init(&epilogue, &arena, &spec, &meaning, NULL), LQ_OK);
     for (int32_t sum = -BOUND; sum <= BOUND; sum++) {
         int32_t sums[CHANNELS];
         int16_t got[CHANNELS];
+        struct lq_run run = {.output = got};
 
         for (int c = 0; c < CHANNELS; c++)
             sums[c] = sum;
-        lq_epilogue_run(&epilogue, sums, 1, got);
+        lq_epilogue_run(&epilogue, &run, 0, sums, 1);
         for (int c = 0; c < CHANNELS; c++) {
-            float y = fmaxf((float)(scale[c] * after[c]) * (float)sum + (float)shift[c], 0);
+            float y =
+                fmaxf((float)(scale[c] * after[c]) * (float)(sum + offset[c]) + (float)shift[c], 0);
 
             ck_assert_int_eq(got[c], lq_code_level(&basis, (unsigned)lq_quantizer_encode(
                                                                &epilogue.encoder.quantizer, y)));

@@ -149,6 +149,77 @@ START_TEST(pixels_agree)
 }
 END_TEST
 
+enum { MANY = 64, LARGE = 20 * 18 * 3 };
+
+struct many {
+    float floats[MANY * LARGE];
+    uint8_t pixels[MANY * LARGE];
+    float of_floats[MANY * CLASSES], of_pixels[MANY * CLASSES];
+};
+
+/* The first `images` of them. */
+static void run_many(const struct lq_graph *graph, const struct lq_lower_options *options,
+                     int threads, int batch, int images, struct many *many)
+{
+    struct lq_program *program = NULL;
+    struct lq_runner *runner = NULL;
+
+    ck_assert_int_eq(lq_program_create(graph, options, &program, NULL), LQ_OK);
+    ck_assert_int_eq(lq_runner_create(program, threads, &runner, NULL), LQ_OK);
+    for (int at = 0; at < images; at += batch) {
+        int count = at + batch > images ? images - at : batch;
+
+        ck_assert_int_eq(lq_runner_run(runner, many->floats + at * LARGE, LQ_NHWC, count,
+                                       many->of_floats + at * CLASSES, NULL),
+                         LQ_OK);
+        ck_assert_int_eq(lq_runner_run_pixels(runner, many->pixels + at * LARGE, count,
+                                              many->of_pixels + at * CLASSES, NULL),
+                         LQ_OK);
+    }
+    /* the stem, two blocks of two and three, two convolutions with pools, and the last one: what
+     * lies in between is taken over by them, unless the form is the definition */
+    if (options->form != LQ_FORM_PLAIN)
+        ck_assert_int_eq(program->step_count, 4 + 2 + 3 + 3 + 3);
+    lq_runner_destroy(runner);
+    lq_program_destroy(program);
+}
+
+/* Loop test: bits 2/2 for all batches, then 1/1 .. 3/3. What steps take over changes no bit, on any
+ * tier, for any batch and number of threads. */
+START_TEST(steps_taken_over_agree)
+{
+    static const int batches[] = {1, 3, 8, 64};
+    static const enum lq_form forms[] = {LQ_FORM_PACKED, LQ_FORM_AUTO};
+    static struct many plain, many;
+    int bits = _i == 0 ? 4 : _i - 1, images = _i == 0 ? MANY : 4, runs = _i == 0 ? 8 : 4;
+    struct lq_kernels kernels;
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, (uint64_t)rand(), (uint64_t)_i);
+    for (int i = 0; i < MANY * LARGE; i++) {
+        plain.floats[i] = lq_rng_normal(&rng);
+        plain.pixels[i] = (uint8_t)rand();
+    }
+    many = plain;
+    struct lq_graph *graph = network_preactivated(&rng, bits % 3 + 1, bits / 3 + 1);
+    lq_kernels_init(&kernels, 1u << LQ_CPU_C);
+    run_many(graph, &(struct lq_lower_options){LQ_FORM_PLAIN, false, &kernels}, 1, 1, images,
+             &plain);
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+        if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+            continue;
+        for (int i = 0; i < runs; i++) {
+            struct lq_lower_options options = {forms[i % 2], false, &kernels};
+
+            run_many(graph, &options, i % 3 + 1, batches[i / 2], images, &many);
+            ck_assert_mem_eq(many.of_floats, plain.of_floats, sizeof(plain.of_floats));
+            ck_assert_mem_eq(many.of_pixels, plain.of_pixels, sizeof(plain.of_pixels));
+        }
+    }
+    lq_graph_destroy(graph);
+}
+END_TEST
+
 START_TEST(bad_numbers_are_named)
 {
     static float images[IMAGES * PIXELS];
@@ -238,6 +309,7 @@ int main(void)
     tcase_add_test(tests, float_agrees_to_rounding);
     tcase_add_test(tests, pixels_agree);
     tcase_add_test(tests, bad_numbers_are_named);
+    tcase_add_loop_test(tests, steps_taken_over_agree, 0, 10);
     tcase_add_loop_test(tests, cancelled_between_layers, 1, 4);
     return suite_main("session", tests);
 }

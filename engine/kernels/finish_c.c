@@ -1,0 +1,70 @@
+/* finish_c.c - what follows the sums of a layer: floats, maxima; the last layer.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "kernels/kernels.h"
+
+static inline float clamp(float y, struct lq_clamp to)
+{
+    y = y < to.min ? to.min : y;
+    return y > to.max ? to.max : y;
+}
+
+void lq_finish_sums_c(const struct lq_finish *f, const int32_t *sums, const float *addend,
+                      int pixels, float *ret_y, float *ret_z)
+{
+    for (int i = 0; i < pixels * f->channels; i++) {
+        int c = i % f->channels;
+        int32_t sum = f->offset ? sums[i] + f->offset[c] : sums[i];
+        float y = clamp(f->scale[c] * (float)sum + f->shift[c], f->first);
+
+        if (addend)
+            y = clamp(y + addend[i], f->added);
+        if (ret_y)
+            ret_y[i] = y;
+        if (!ret_z)
+            continue;
+        if (f->next_scale)
+            y = f->next_scale[c] * y + f->next_shift[c];
+        ret_z[i] = clamp(y, f->next);
+    }
+}
+
+static inline int32_t window_max(const struct lq_sums_pool *p, const int32_t *sums, int from,
+                                 int to, int32_t sign)
+{
+    int32_t most = INT32_MIN;
+
+    for (int line = 0; line < p->lines; line++)
+        for (int x = from; x < to; x++) {
+            int32_t sum = sign * sums[(size_t)line * p->line + (size_t)x * (size_t)p->channels];
+
+            most = sum > most ? sum : most;
+        }
+    return sign * most;
+}
+
+void lq_pool_sums_c(const struct lq_sums_pool *p, const int32_t *sums, int32_t *ret_sums)
+{
+    for (int out = 0; out < p->out_width; out++) {
+        int start = out * p->stride - p->pad, end = start + p->kernel;
+        int from = start < 0 ? 0 : start, to = end > p->width ? p->width : end;
+
+        for (int c = 0; c < p->channels; c++)
+            *ret_sums++ = window_max(p, sums + c, from, to, p->signs ? p->signs[c] : 1);
+    }
+}
+
+void lq_dense_floats_c(const float *w, const float *x, int rows, int length, float *ret)
+{
+    for (int row = 0; row < rows; row++, w += length) {
+        float lanes[LQ_DENSE_LANES] = {0};
+
+        for (int k = 0; k < length; k++)
+            lanes[k % LQ_DENSE_LANES] += w[k] * x[k];
+        for (int step = LQ_DENSE_LANES / 2; step > 0; step /= 2)
+            for (int i = 0; i < step; i++)
+                lanes[i] += lanes[i + step];
+        ret[row] = lanes[0];
+    }
+}

@@ -1,0 +1,48 @@
+/* integer_map.h - a layer's map of integer sums: rows of it are computed, pooled and finished.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * What integer convolutions share, whatever their input: rows are split into tiles that stay in
+ * cache and are shared among threads; a max pool behind the layer takes the sums as they are (all
+ * that follows is monotonic in them, see ops/epilogue.h), so that fewer pixels are finished. Sums
+ * of integers do not depend on how the rows are split.
+ */
+#ifndef LQ_OPS_INTEGER_MAP_H
+#define LQ_OPS_INTEGER_MAP_H
+
+#include "ops/epilogue.h"
+
+/* The sums of rows first..last-1 of the map, [rows][width][channels]. scratch: of one worker. */
+typedef void lq_sum_rows(const void *state, const void *input, int first, int last,
+                         uint8_t *scratch, int32_t *ret_sums);
+
+struct lq_integer_map {
+    struct lq_map map, out; /* of the sums, and of what is stored */
+    bool pools;
+    struct lq_window pool;
+    int tile_rows; /* of the map: the most that are computed at once */
+    int64_t macs;
+    lq_sum_rows *sum_rows;
+    const void *state; /* of sum_rows */
+    struct lq_epilogue epilogue;
+    size_t sums_offset, pooled_offset; /* in a worker's scratch */
+    struct lq_kernels kernels;
+};
+
+/* Rows of the map that a tile has at most. */
+int lq_integer_map_tile_rows(const struct lq_step_spec *spec);
+
+/* row_bytes: of scratch that sum_rows needs for a tile.
+ * Makes *ret_step of it. Errors: LQ_ERR_MEMORY. */
+struct lq_integer_map_spec {
+    struct lq_sums sums;
+    int length; /* of a dot product */
+    size_t row_bytes;
+    lq_sum_rows *sum_rows;
+    const void *state;
+};
+int lq_integer_map_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
+                           const struct lq_integer_map_spec *map_spec, struct lq_step *ret_step,
+                           struct lq_error *error) LQ_MUST_CHECK;
+
+#endif
