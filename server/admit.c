@@ -40,9 +40,10 @@ static bool refuse_place(struct http_request *request, const char *why)
 
 static bool refuse_client(struct http_request *request, int64_t wait_ns, const char *why)
 {
+    long long whole = wait_ns / 1000000000 + 1;
     char seconds[24];
 
-    snprintf(seconds, sizeof(seconds), "%lld", (long long)(wait_ns / 1000000000 + 1));
+    snprintf(seconds, sizeof(seconds), "%lld", whole);
     http_add_header(request, "Retry-After", seconds);
     reply_error(request, 429, "%s", why);
     return false;
