@@ -13,6 +13,7 @@ VERSION  := $(shell sed -n 's/^.define LQ_VERSION "\(.*\)"/\1/p' engine/lq.h)
 PREFIX   ?= /usr/local
 SYSCONFDIR ?= /etc
 STATEDIR ?= /var/lib/lqnet
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
 LISTEN   ?= 127.0.0.1:8080
 FLAVOUR  ?= release
 BUILD    := build/$(FLAVOUR)
@@ -211,6 +212,9 @@ install: all $(BUILD)/manual/lqnet.1 ## into $(DESTDIR)$(PREFIX), the configurat
 	install -d $(DESTDIR)$(SYSCONFDIR)/lqnet
 	sed 's,^models = .*,models = $(STATEDIR)/models,' etc/lqnetd.conf >$(DESTDIR)$(SYSCONFDIR)/lqnet/lqnetd.conf
 	chmod 644 $(DESTDIR)$(SYSCONFDIR)/lqnet/lqnetd.conf
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's,/usr/local/bin,$(PREFIX)/bin,;s,/etc/lqnet,$(SYSCONFDIR)/lqnet,' etc/lqnetd.service >$(DESTDIR)$(UNITDIR)/lqnetd.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/lqnetd.service
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(BUILD)/manual/lqnet.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(BUILD)/manual/lqnetd.conf.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(BUILD)/manual/lqnetd.8

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "notify.h"
 #include "route.h"
+#include "sandbox.h"
 
 bool app_is_ready(const struct app *app)
 {
@@ -79,6 +80,15 @@ static void log_readiness(const struct app *app)
                         : "a model that is required could not be loaded");
 }
 
+/* It is a second wall: a kernel without it is no reason not to serve. */
+static void enter_sandbox(const struct config *config)
+{
+    struct lq_error error = {0};
+
+    if (config->sandbox && sandbox_enter(&error) != LQ_OK)
+        log_message(LOG_WARNING, "no_sandbox", "%s", error.text);
+}
+
 int app_start(struct app *app, struct lq_error *error)
 {
     struct http_service service = {admit, handle, app, NULL};
@@ -92,12 +102,16 @@ int app_start(struct app *app, struct lq_error *error)
         status = auth_open(app->config.tokens, &app->auth, error);
     if (status == LQ_OK)
         status = http_open(&app->config, &service, &app->http, error);
+    if (status == LQ_OK && app->config.user[0])
+        status = sandbox_drop_user(app->config.user, error);
     if (status == LQ_OK)
         status = lq_engine_create(config_cpu_mask(&app->config), &app->engine, error);
     if (status == LQ_OK)
         status = registry_open(app->engine, &app->config, app->metrics, &app->registry, error);
     if (status == LQ_OK)
         status = batcher_start(&app->config, &app->batcher, error);
+    if (status == LQ_OK)
+        enter_sandbox(&app->config);
     if (status == LQ_OK)
         status = http_serve(app->http, error);
     if (status != LQ_OK) {

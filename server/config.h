@@ -29,6 +29,9 @@
       "file of bearer tokens, a line each: name, scopes (infer,read,admin), token; empty: none")   \
     X(tls_cert, TEXT, "", 0, 511, "PEM file, chain included: TLS at both addresses; empty: none")  \
     X(tls_key, TEXT, "", 0, 511, "PEM file of its private key")                                    \
+    X(user, TEXT, "", 0, 64,                                                                       \
+      "that root becomes once the addresses are open; empty: it stays root")                       \
+    X(sandbox, BOOL, "true", 0, 0, "deny system calls that a server does not need")                \
     X(models, TEXT, "models", 1, 511, "folder of NAME.lq and NAME/VERSION/model.lq")               \
     X(log_level, TEXT, "info", 4, 7, "error, warning, info or debug")                              \
     X(access_log, BOOL, "true", 0, 0, "a line for each request, at the level info")                \

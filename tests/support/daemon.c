@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +73,7 @@ void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments,
     ck_assert_msg(program, "LQNETD names no program");
     snprintf(daemon->folder, sizeof(daemon->folder), "/tmp/lqnetd-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(daemon->folder));
+    chmod(daemon->folder, 0755); /* for a daemon of another user */
     snprintf(daemon->admin, sizeof(daemon->admin), "%s.admin", daemon->folder);
     snprintf(admin, sizeof(admin), "unix:%s", daemon->admin);
     write_models(daemon->folder);
