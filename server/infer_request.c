@@ -198,6 +198,51 @@ static int read_shape(struct reading *reading)
     return status;
 }
 
+/* [N,C,H,W], or [N] and [N,1] for files. */
+static int check_shape(struct reading *reading, bool files)
+{
+    const struct lq_model_info *info = reading->info;
+    const struct tensor *input = &reading->input;
+    const int64_t expected[4] = {0, files ? 1 : info->channels, info->height, info->width};
+    bool rank_fits = files ? input->rank == 1 || input->rank == 2 : input->rank == 4;
+
+    if (!rank_fits && files)
+        return invalid(reading, "inputs[0].shape: expected [N]");
+    if (!rank_fits)
+        return invalid(reading, "inputs[0].shape: expected [N,%d,%d,%d]", info->channels,
+                       info->height, info->width);
+    for (int i = 1; i < input->rank; i++)
+        if (input->shape[i] != expected[i])
+            return invalid(reading, "inputs[0].shape[%d] is %lld, expected %lld", i,
+                           (long long)input->shape[i], (long long)expected[i]);
+    if (input->shape[0] < 1 || (uint64_t)input->shape[0] > reading->max_count)
+        return invalid(reading, "inputs[0].shape[0] is %lld, expected 1..%zu",
+                       (long long)input->shape[0], reading->max_count);
+    reading->request->count = (int)input->shape[0];
+    return LQ_OK;
+}
+
+enum datatype { FP32, UINT8, BYTES };
+
+/* Name, datatype and shape; sets the request's count. */
+static int check_tensor(struct reading *reading, enum datatype *ret_type)
+{
+    static const char *const names[] = {"FP32", "UINT8", "BYTES"};
+    const struct tensor *input = &reading->input;
+    int type = 0;
+
+    if (strcmp(input->name, reading->info->input_name) != 0)
+        return invalid(reading, "inputs[0].name is '%.64s', expected '%s'", input->name,
+                       reading->info->input_name);
+    while (type <= BYTES && strcmp(input->datatype, names[type]) != 0)
+        type++;
+    if (type > BYTES)
+        return invalid(reading, "inputs[0].datatype is '%s', expected FP32, UINT8 or BYTES",
+                       input->datatype);
+    *ret_type = (enum datatype)type;
+    return check_shape(reading, type == BYTES);
+}
+
 /* A flat list of strings, where they stand. */
 static int read_strings(struct reading *reading)
 {
@@ -241,13 +286,22 @@ static bool holds_strings(const struct json_reader *json)
 static int read_data(struct reading *reading)
 {
     struct tensor *input = &reading->input;
+    size_t images = reading->max_count;
+    enum datatype type;
 
     input->has_data = true;
     if (json_peek(&reading->json) != JSON_IS_ARRAY)
         return invalid(reading, "inputs[0].data: expected a list");
+    if (input->name[0] && input->datatype[0] && input->rank >= 0) { /* as most clients write it */
+        int status = check_tensor(reading, &type);
+
+        if (status != LQ_OK)
+            return status;
+        images = (size_t)reading->request->count;
+    }
     if (holds_strings(&reading->json))
         return read_strings(reading);
-    input->numbers.limit = reading->max_count * reading->image_size;
+    input->numbers.limit = images * reading->image_size;
     return json_read_numbers(&reading->json, &input->numbers);
 }
 
@@ -349,30 +403,6 @@ static int read_member(struct reading *reading)
 /* ------------------------------------------------------------------------------------------------
  * The tensor
  */
-
-/* [N,C,H,W], or [N] and [N,1] for files. */
-static int check_shape(struct reading *reading, bool files)
-{
-    const struct lq_model_info *info = reading->info;
-    const struct tensor *input = &reading->input;
-    const int64_t expected[4] = {0, files ? 1 : info->channels, info->height, info->width};
-    bool rank_fits = files ? input->rank == 1 || input->rank == 2 : input->rank == 4;
-
-    if (!rank_fits && files)
-        return invalid(reading, "inputs[0].shape: expected [N]");
-    if (!rank_fits)
-        return invalid(reading, "inputs[0].shape: expected [N,%d,%d,%d]", info->channels,
-                       info->height, info->width);
-    for (int i = 1; i < input->rank; i++)
-        if (input->shape[i] != expected[i])
-            return invalid(reading, "inputs[0].shape[%d] is %lld, expected %lld", i,
-                           (long long)input->shape[i], (long long)expected[i]);
-    if (input->shape[0] < 1 || (uint64_t)input->shape[0] > reading->max_count)
-        return invalid(reading, "inputs[0].shape[0] is %lld, expected 1..%zu",
-                       (long long)input->shape[0], reading->max_count);
-    reading->request->count = (int)input->shape[0];
-    return LQ_OK;
-}
 
 /* Numbers of the JSON: as many as the shape says, flat or nested in its way. */
 static int check_numbers(struct reading *reading)
@@ -497,36 +527,29 @@ static int take_files(struct reading *reading, const void *bytes, size_t size)
 /* The input as datatype and shape say it is; bytes NULL: the data are in the JSON. */
 static int take_tensor(struct reading *reading, const void *bytes, size_t size)
 {
-    const struct tensor *input = &reading->input;
-    bool files = strcmp(input->datatype, "BYTES") == 0,
-         pixels = strcmp(input->datatype, "UINT8") == 0;
     size_t expected;
+    enum datatype type;
     int status;
 
-    if (!input->present)
+    if (!reading->input.present)
         return invalid(reading, "inputs: expected one tensor");
-    if (strcmp(input->name, reading->info->input_name) != 0)
-        return invalid(reading, "inputs[0].name is '%.64s', expected '%s'", input->name,
-                       reading->info->input_name);
-    if (!files && !pixels && strcmp(input->datatype, "FP32") != 0)
-        return invalid(reading, "inputs[0].datatype is '%s', expected FP32, UINT8 or BYTES",
-                       input->datatype);
-    if (bytes && input->has_data)
-        return invalid(reading, "inputs[0] has both data and binary_data_size");
-    status = check_shape(reading, files);
+    status = check_tensor(reading, &type);
     if (status != LQ_OK)
         return status;
-    if (files)
+    if (bytes && reading->input.has_data)
+        return invalid(reading, "inputs[0] has both data and binary_data_size");
+    if (type == BYTES)
         return take_files(reading, bytes, size);
     if (!bytes)
         status = check_numbers(reading);
-    expected = (size_t)reading->request->count * reading->image_size * (pixels ? 1 : sizeof(float));
+    expected =
+        (size_t)reading->request->count * reading->image_size * (type == FP32 ? sizeof(float) : 1);
     if (bytes && size != expected)
         return invalid(reading, "inputs[0].parameters.binary_data_size is %zu, the shape says %zu",
                        size, expected);
     if (status != LQ_OK)
         return status;
-    return pixels ? take_pixels(reading, bytes) : take_floats(reading, bytes);
+    return type == FP32 ? take_floats(reading, bytes) : take_pixels(reading, bytes);
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -546,16 +569,14 @@ static int split_body(struct reading *reading, const struct infer_body *body, si
     return LQ_OK;
 }
 
-static int read_json(struct reading *reading, const struct infer_body *body)
+/* The JSON, to its end. */
+static int read_envelope(struct reading *reading, const void *bytes, size_t size)
 {
     struct lq_error failure = {0};
     struct json_object object;
-    size_t json, rest;
-    int status = split_body(reading, body, &json);
+    int status;
 
-    if (status != LQ_OK)
-        return status;
-    json_begin(&reading->json, body->bytes, json, &failure);
+    json_begin(&reading->json, bytes, size, &failure);
     if (json_peek(&reading->json) == JSON_IS_NONE)
         return invalid(reading, "the body is no JSON");
     if (json_peek(&reading->json) != JSON_IS_OBJECT)
@@ -570,19 +591,30 @@ static int read_json(struct reading *reading, const struct infer_body *body)
         return error_set(reading->error,
                          failure.status == LQ_ERR_MEMORY ? LQ_ERR_MEMORY : LQ_ERR_INVALID, "%s",
                          failure.text);
+    return status;
+}
+
+static int read_json(struct reading *reading, const struct infer_body *body)
+{
+    int64_t binary;
+    size_t json, rest;
+    int status = split_body(reading, body, &json);
+
+    if (status == LQ_OK)
+        status = read_envelope(reading, body->bytes, json);
     if (status != LQ_OK)
         return status;
     rest = body->size - json;
-    if (reading->input.binary_size < 0 && rest > 0)
+    binary = reading->input.binary_size;
+    if (binary < 0 && rest > 0)
         return invalid(reading, "%zu bytes follow the JSON, but no input has binary_data_size",
                        rest);
-    if (reading->input.binary_size >= 0 && (uint64_t)reading->input.binary_size != rest)
+    if (binary >= 0 && (uint64_t)binary != rest)
         return invalid(reading,
                        "inputs[0].parameters.binary_data_size is %lld, but %zu bytes follow the "
                        "JSON",
-                       (long long)reading->input.binary_size, rest);
-    return take_tensor(
-        reading, reading->input.binary_size >= 0 ? (const char *)body->bytes + json : NULL, rest);
+                       (long long)binary, rest);
+    return take_tensor(reading, binary >= 0 ? (const char *)body->bytes + json : NULL, rest);
 }
 
 /* No JSON: the bytes are those of the one input, as floats or as one file. */
@@ -607,19 +639,25 @@ static int read_raw(struct reading *reading, const struct infer_body *body)
     return take_floats(reading, body->bytes);
 }
 
+static struct reading reading_of(const struct lq_model_info *info, int64_t max_count,
+                                 struct infer_request *request, struct lq_error *error)
+{
+    return (struct reading){.info = info,
+                            .max_count = (size_t)max_count,
+                            .image_size =
+                                (size_t)info->channels * (size_t)info->height * (size_t)info->width,
+                            .request = request,
+                            .input = {.rank = -1, .binary_size = -1},
+                            .binary = -1,
+                            .error = error};
+}
+
 int infer_request_read(const struct lq_model_info *info, int64_t max_count,
                        const struct infer_body *body, struct infer_request *ret_request,
                        struct lq_error *error)
 {
     struct lq_error failure = {0};
-    struct reading reading = {.info = info,
-                              .max_count = (size_t)max_count,
-                              .image_size = (size_t)info->channels * (size_t)info->height *
-                                            (size_t)info->width,
-                              .request = ret_request,
-                              .input = {.rank = -1, .binary_size = -1},
-                              .binary = -1,
-                              .error = &failure};
+    struct reading reading = reading_of(info, max_count, ret_request, &failure);
     int status;
 
     *ret_request = (struct infer_request){0};
@@ -631,6 +669,26 @@ int infer_request_read(const struct lq_model_info *info, int64_t max_count,
     ret_request->wanted = ret_request->wanted || !reading.outputs_given;
     ret_request->binary = reading.binary < 0 ? reading.binary_output : reading.binary;
     return LQ_OK;
+}
+
+void infer_request_peek(const struct lq_model_info *info, const struct infer_body *body,
+                        int64_t *ret_priority, int64_t *ret_timeout_us)
+{
+    struct infer_request request = {0};
+    struct lq_error failure = {0};
+    struct reading reading = reading_of(info, 1, &request, &failure);
+    size_t json;
+
+    if (split_body(&reading, body, &json) == LQ_OK &&
+        read_envelope(&reading, body->bytes, json) == LQ_OK) {
+        *ret_priority = request.priority;
+        *ret_timeout_us = request.timeout_us;
+    } else {
+        *ret_priority = *ret_timeout_us = 0;
+    }
+    free(reading.input.numbers.values);
+    free(reading.input.strings.raw);
+    infer_request_deinit(&request);
 }
 
 void infer_request_deinit(struct infer_request *request)

@@ -51,6 +51,10 @@ struct infer_body {
 int infer_request_read(const struct lq_model_info *info, int64_t max_count,
                        const struct infer_body *body, struct infer_request *ret_request,
                        struct lq_error *error) LQ_MUST_CHECK;
+/* Priority and timeout alone, of the JSON in front of binary tensors; 0 where they are not given or
+ * something is wrong. */
+void infer_request_peek(const struct lq_model_info *info, const struct infer_body *body,
+                        int64_t *ret_priority, int64_t *ret_timeout_us);
 void infer_request_deinit(struct infer_request *request);
 
 #endif

@@ -56,14 +56,17 @@ static const struct {
     {LQ_ERR_NOT_FOUND, 404},   {LQ_ERR_NUMERIC, 400}, {LQ_ERR_CANCELLED, 503},
 };
 
+int reply_status(int status)
+{
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++)
+        if (statuses[i].status == status)
+            return statuses[i].http;
+    return 500;
+}
+
 void reply_failure(struct http_request *request, const struct lq_error *error)
 {
-    int http = 500;
-
-    for (size_t i = 0; i < sizeof(statuses) / sizeof(*statuses); i++)
-        if (statuses[i].status == error->status)
-            http = statuses[i].http;
-    reply_error(request, http, "%s", error->text);
+    reply_error(request, reply_status(error->status), "%s", error->text);
 }
 
 void reply_end(struct http_request *request, enum batcher_end end, const struct lq_error *error)
@@ -80,4 +83,11 @@ void reply_end(struct http_request *request, enum batcher_end end, const struct 
         reply_error(request, 503, "the server ends");
     else
         reply_failure(request, error);
+}
+
+void reply_record(struct http_request *request, const struct batcher_job *job)
+{
+    http_add_stage(request, METRICS_QUEUE, job->times.queue_ns);
+    http_add_stage(request, METRICS_DECODE, job->times.prepare_ns);
+    http_add_stage(request, METRICS_COMPUTE, job->times.compute_ns);
 }

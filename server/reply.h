@@ -14,11 +14,16 @@ void reply_json(struct http_request *request, int status, struct text *json);
 void reply_error(struct http_request *request, int status, const char *format, ...) LQ_PRINTF(3, 4);
 /* 503 with Retry-After. */
 void reply_busy(struct http_request *request, int64_t retry_after_s, const char *why);
-/* An engine's failure over an image or a tensor that the client sent: the one table that gives each
- * status of the engine its HTTP status. */
+/* The HTTP status of an engine's failure over an image or a tensor that the client sent: one table
+ * has them all. */
+int reply_status(int status);
+/* Such a failure. */
 void reply_failure(struct http_request *request, const struct lq_error *error);
 /* A job that did not end as BATCHER_DONE: 504, 503, or for a client that has left a status for the
  * log alone; FAILED as reply_failure. */
 void reply_end(struct http_request *request, enum batcher_end end, const struct lq_error *error);
+
+/* Where a job's time went, for the log. */
+void reply_record(struct http_request *request, const struct batcher_job *job);
 
 #endif

@@ -176,7 +176,9 @@ START_TEST(bad_inference_requests)
     } cases[] = {
         {"", "no JSON"},
         {"[]", "no JSON object"},
-        {"{", "line 1"},
+        {"{", "line 1, column 2"},
+        {"{}", "inputs: expected one tensor"},
+        {"{\"inputs\":[{},{}]}", "inputs: expected one tensor"},
         {"{\"id\":1}", "id: expected a string"},
         {"{\"inputs\":3}", "inputs: expected one tensor"},
         {"{\"inputs\":[]}", "inputs: expected one tensor"},
@@ -193,7 +195,7 @@ START_TEST(bad_inference_requests)
          "expected 192 finite numbers, flat or nested, got 2"},
         {"{\"inputs\":[{\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[1,3,8,8],"
          "\"data\":[[[[[1]]]]]}]}",
-         "got 0"},
+         "got 1"},
         {"{\"outputs\":[{\"name\":\"x\"}]}", "outputs[0].name is 'x'"},
         {"{\"id\":\"a\",\"id\":\"b\"}", "duplicate"},
     };
@@ -205,6 +207,7 @@ START_TEST(bad_inference_requests)
         expect(&d, "POST", "/v2/models/tiny/infer", "application/json", cases[i].body, 400,
                cases[i].text);
     memset(deep, '[', 100000);
+    memcpy(deep, "{\"x\":", 5);
     deep[100000] = '\0';
     expect(&d, "POST", "/v2/models/tiny/infer", NULL, deep, 400, "depth");
     free(deep);
