@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cli/cli.h"
@@ -16,6 +17,7 @@ static const struct cli_option options[] = {
     {"batch", 'b', "N", "images at once; default 1"},
     {"seconds", 's', "X", "for about this long; default 3"},
     {"form", 0, "NAME", "auto (default), plain, packed or float"},
+    {"check", 0, NULL, "first compare the answers with those of the plain form, to the bit"},
     {"json", 0, NULL, "print one JSON object"},
     {NULL, 0, NULL, NULL}};
 
@@ -175,6 +177,32 @@ static void print(const struct cli_arguments *a, const struct bench *b)
     print_layers(b);
 }
 
+/* The first answers again, by the definition. */
+static int check(const struct bench *b, struct lq_error *error)
+{
+    const struct lq_session_options plain = {(int)b->batch, (int)b->threads, LQ_FORM_PLAIN};
+    size_t numbers = (size_t)b->info.classes * (size_t)b->batch, at = 0;
+    float *expected = calloc(numbers, sizeof(*expected));
+    struct lq_session *session = NULL;
+    int status = CLI_OK;
+
+    if (!expected)
+        return cli_fail(CLI_FAILED, "out of memory");
+    if (lq_session_create(b->model, &plain, &session, error) != LQ_OK ||
+        lq_session_run_pixels(session, b->input, (int)b->batch, expected, error) != LQ_OK)
+        status = cli_fail_error(error);
+    while (status == CLI_OK && at < numbers &&
+           memcmp(&expected[at], &b->output[at], sizeof(*expected)) == 0)
+        at++;
+    if (status == CLI_OK && at < numbers)
+        status = cli_fail(CLI_FAILED, "image %zu, class %zu: %.9g, but %.9g in the plain form",
+                          at / (size_t)b->info.classes, at % (size_t)b->info.classes,
+                          (double)b->output[at], (double)expected[at]);
+    lq_session_destroy(session);
+    free(expected);
+    return status;
+}
+
 static int run_bench(const struct cli_arguments *a, struct bench *b, int form)
 {
     const struct lq_session_options session = {(int)b->batch, (int)b->threads, (enum lq_form)form};
@@ -197,6 +225,8 @@ static int run_bench(const struct cli_arguments *a, struct bench *b, int form)
     if (lq_session_run_pixels(b->session, b->input, (int)b->batch, b->output, &error) != LQ_OK)
         return cli_fail_error(&error);
     b->first = now() - start;
+    if (cli_value(a, "check") && check(b, &error) != CLI_OK)
+        return CLI_FAILED;
     if (measure(b, &error) != LQ_OK || profile(b, &error) != LQ_OK)
         return cli_fail_error(&error);
     print(a, b);

@@ -13,7 +13,8 @@
 #   LAYERS    not empty: the time of each layer too, one thread, one image
 #   JSON      not empty: what `lqnet bench --json` prints, a line for each measurement, and a line
 #             {"rival": ...} for each of the rival's
-# The networks are made in build/bench, once.
+# The networks are made in build/bench, once. Before one is measured, its answers are compared with
+# those of the plain form.
 set -u
 lqnet=$1
 networks=${NETWORKS:-resnet-20 vgg-small alexnet vgg-variant googlenet-variant resnet-18 resnet-34 resnet-50 densenet-121}
@@ -39,6 +40,9 @@ median() { sort -g | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] :
 # measure NETWORK THREADS BATCH: ROUNDS lines in a file for each bits, and for the rival
 measure() {
     rm -f "$work"/*
+    for b in $bits; do
+        "$lqnet" bench "$(file "$1" "$b")" --threads "$2" --batch "$3" --seconds 0.01 --check >/dev/null || exit 1
+    done
     for round in $(seq "$rounds"); do
         if [ -n "${RIVAL:-}" ]; then
             NETWORK=$1 THREADS=$2 BATCH=$3 SECONDS=$seconds sh -c "$RIVAL" >>"$work/rival" || echo "rival failed" >&2

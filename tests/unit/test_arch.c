@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "arch/arch.h"
+#include "base/cpu.h"
 #include "lq_model.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -172,6 +173,44 @@ START_TEST(forms_agree)
 }
 END_TEST
 
+/* One answer, whatever the tier, the batch and the number of threads. */
+START_TEST(tiers_batches_and_threads_agree)
+{
+    enum { MANY = 64, PIXELS = 32 * 32 * 3, CLASSES = 10 };
+    static const int batches[] = {1, 3, 8, 64};
+    static uint8_t pixels[MANY * PIXELS];
+    static float expected[MANY * CLASSES], got[MANY * CLASSES];
+    struct lq_arch_options options = {.arch = "resnet-20", .bits = {_i, 2, 0, 0}, .images = 4};
+
+    for (int i = 0; i < MANY * PIXELS; i++)
+        pixels[i] = (uint8_t)(i % 3072 / 96 * 4 + rand() % 128);
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+        struct lq_engine *one = NULL;
+        struct lq_model *model = NULL;
+
+        if (!(lq_cpu_detect() >> tier & 1))
+            continue;
+        ck_assert_int_eq(lq_engine_create((2u << tier) - 1, &one, NULL), LQ_OK);
+        ck_assert_int_eq(lq_model_create_arch(one, &options, &model, NULL), LQ_OK);
+        for (int i = 0; i < 8; i += tier == LQ_CPU_C ? 7 : 1) { /* C takes its time */
+            int batch = batches[i / 2];
+            struct lq_session_options how = {batch, i % 2 + 1,
+                                             i == 0 ? LQ_FORM_PLAIN : LQ_FORM_AUTO};
+            struct lq_session *session = NULL;
+
+            ck_assert_int_eq(lq_session_create(model, &how, &session, NULL), LQ_OK);
+            ck_assert_int_eq(lq_session_run_pixels(session, pixels, MANY, got, NULL), LQ_OK);
+            lq_session_destroy(session);
+            if (tier == 0 && i == 0)
+                memcpy(expected, got, sizeof(got));
+            ck_assert_mem_eq(got, expected, sizeof(got));
+        }
+        lq_model_unref(model);
+        lq_engine_destroy(one);
+    }
+}
+END_TEST
+
 /* Share of values that take each level of each quantizer, for pictures that the statistics were not
  * taken from: no level of two bits is left out, and none takes nearly all. */
 START_TEST(levels_are_used)
@@ -327,6 +366,11 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, sizes, 0, FACTS);
     tcase_add_loop_test(tests, forms_agree, 0, QUANTIZED);
+#ifdef SANITIZED
+    tcase_add_loop_test(tests, tiers_batches_and_threads_agree, 2, 3);
+#else
+    tcase_add_loop_test(tests, tiers_batches_and_threads_agree, 1, 4);
+#endif
     tcase_add_test(tests, levels_are_used);
     tcase_add_test(tests, statistics_are_sensible);
     tcase_add_test(tests, seeds_and_meta);

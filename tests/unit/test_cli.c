@@ -114,7 +114,7 @@ START_TEST(inspects)
     snprintf(arguments, sizeof(arguments), "inspect %s", path);
     ck_assert_int_eq(run(arguments), 0);
     ck_assert_ptr_nonnull(strstr(output, "2/2"));
-    snprintf(arguments, sizeof(arguments), "bench %s --batch 3 --threads 2 --seconds 0.3 --json",
+    snprintf(arguments, sizeof(arguments), "bench %s --batch 3 --threads 2 --seconds 0.3 --json --check",
              path);
     ck_assert_int_eq(run(arguments), 0);
     root = json_loads(output, 0, NULL);
