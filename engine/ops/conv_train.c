@@ -258,3 +258,11 @@ size_t lq_conv_train_scratch(const struct lq_conv_train *conv, int threads)
     most = forward > most ? forward : most;
     return backward > most ? backward : most;
 }
+
+size_t lq_conv_part_scratch(const struct lq_conv_train *conv)
+{
+    size_t forward = conv->method->scratch(conv, false);
+    size_t backward = conv->method->scratch(conv, true);
+
+    return forward > backward ? forward : backward;
+}

@@ -59,7 +59,9 @@ void lq_conv_backward_weight(const struct lq_conv_train *conv, const struct lq_c
                              const float *x, const float *d_y, float *d_w);
 
 /* The same in parts, for callers that pass a few images of a batch at a time, each part a
- * struct lq_conv_train of its own batch. Weights are packed once for all of them, by direction: */
+ * struct lq_conv_train of its own batch; scratch is lq_conv_part_scratch bytes, without a pool.
+ * Weights are packed once for all of them, by direction: */
+size_t lq_conv_part_scratch(const struct lq_conv_train *conv);
 size_t lq_conv_packed_floats(const struct lq_conv_train *conv, bool backward);
 void lq_conv_pack(const struct lq_conv_train *conv, bool backward, const float *w,
                   float *ret_packed);

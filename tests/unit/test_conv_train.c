@@ -305,7 +305,7 @@ static void check_parts(struct layer *l, const struct lq_kernels *kernels)
         if (part == 0 && count == l->batch) /* at least two parts */
             count--;
         lq_conv_train_init(&conv, &l->attributes, &l->in, &l->out, count, kernels);
-        work.scratch = aligned_alloc(LQ_ALIGNMENT, lq_conv_train_scratch(&conv, 1));
+        work.scratch = aligned_alloc(LQ_ALIGNMENT, lq_conv_part_scratch(&conv));
         work.add = false;
         lq_conv_forward(&conv, &work, l->x + (size_t)first * x, packed[0],
                         got_y + (size_t)first * y);
