@@ -145,7 +145,7 @@ static int add_weights(struct lq_tape *tape, const struct lq_node *node, struct 
 static int reserve(struct lq_tape *tape, struct conv *c)
 {
     struct lq_arena *arena = &tape->arena;
-    size_t scratch = lq_size_round_up(lq_conv_train_scratch(&c->all, 1), LQ_ALIGNMENT);
+    size_t scratch = lq_size_round_up(lq_conv_part_scratch(&c->all), LQ_ALIGNMENT);
 
     c->part_floats = lq_conv_sums_floats(&c->all);
     c->packed[0] = lq_arena_alloc(arena, lq_conv_packed_floats(&c->all, false), sizeof(float));
