@@ -1,7 +1,8 @@
-/* train_lanes.h - the loops of train.h over LANES channels: included for several widths.
+/* train_lanes.h - the loops of train.h over VECS * LANES channels: included for several widths.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
+ * Whole cache lines side by side are read while the pixels pass, as many as registers allow.
  * Vectors are GCC's: whatever the CPU has makes them, and an operation on a lane rounds alike.
  */
 typedef float LANED(vec) __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
@@ -22,16 +23,19 @@ static inline void LANED(add_to_doubles)(double *to, VEC values)
 static inline void LANED(moments)(const float *x, int pixels, size_t channels, double *sums,
                                   double *squares)
 {
-    VEC sum = {0}, square = {0};
+    VEC sum[VECS] = {{0}}, square[VECS] = {{0}};
 
-    for (int pixel = 0; pixel < pixels; pixel++, x += channels) {
-        VEC v = CONST_AT(x);
+    for (int pixel = 0; pixel < pixels; pixel++, x += channels)
+        for (int i = 0; i < VECS; i++) {
+            VEC v = CONST_AT(x + i * LANES);
 
-        sum += v;
-        square += v * v;
+            sum[i] += v;
+            square[i] += v * v;
+        }
+    for (int i = 0; i < VECS; i++) {
+        LANED(add_to_doubles)(sums + i * LANES, sum[i]);
+        LANED(add_to_doubles)(squares + i * LANES, square[i]);
     }
-    LANED(add_to_doubles)(sums, sum);
-    LANED(add_to_doubles)(squares, square);
 }
 
 static inline __attribute__((always_inline)) void
@@ -39,16 +43,21 @@ LANED(apply_as)(const struct lq_norm *norm, bool relu, bool add, const float *x,
                 int pixels, size_t c, float *y)
 {
     size_t channels = (size_t)norm->channels;
-    VEC scale = CONST_AT(norm->scale + c), shift = CONST_AT(norm->shift + c);
+    VEC scale[VECS], shift[VECS];
 
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        size_t at = (size_t)pixel * channels + c;
-        VEC v = scale * CONST_AT(x + at) + shift;
-
-        if (add)
-            v += CONST_AT(other + at);
-        AT(y + at) = relu ? KEEP(v > 0, v) : v;
+    for (int i = 0; i < VECS; i++) {
+        scale[i] = CONST_AT(norm->scale + c + i * LANES);
+        shift[i] = CONST_AT(norm->shift + c + i * LANES);
     }
+    for (int pixel = 0; pixel < pixels; pixel++)
+        for (int i = 0; i < VECS; i++) {
+            size_t at = (size_t)pixel * channels + c + (size_t)(i * LANES);
+            VEC v = scale[i] * CONST_AT(x + at) + shift[i];
+
+            if (add)
+                v += CONST_AT(other + at);
+            AT(y + at) = relu ? KEEP(v > 0, v) : v;
+        }
 }
 
 static inline void LANED(apply)(const struct lq_norm *norm, const float *x, const float *other,
@@ -62,43 +71,76 @@ static inline void LANED(apply)(const struct lq_norm *norm, const float *x, cons
         LANED(apply_as)(norm, false, other != NULL, x, other, pixels, c, y);
 }
 
+static inline __attribute__((always_inline)) void LANED(reduce_as)(const struct lq_norm_sums *norm,
+                                                                   bool relu, const float *x,
+                                                                   const float *y, int pixels,
+                                                                   size_t c, float *d)
+{
+    size_t channels = (size_t)norm->channels;
+    VEC sum[VECS] = {{0}}, product[VECS] = {{0}}, centre[VECS];
+
+    for (int i = 0; i < VECS; i++)
+        centre[i] = CONST_AT(norm->centre + c + i * LANES);
+    for (int pixel = 0; pixel < pixels; pixel++)
+        for (int i = 0; i < VECS; i++) {
+            size_t at = (size_t)pixel * channels + c + (size_t)(i * LANES);
+            VEC v = CONST_AT(d + at);
+
+            if (relu) {
+                v = KEEP(CONST_AT(y + at) > 0, v);
+                AT(d + at) = v;
+            }
+            sum[i] += v;
+            product[i] += v * (CONST_AT(x + at) - centre[i]);
+        }
+    for (int i = 0; i < VECS; i++) {
+        LANED(add_to_doubles)(norm->sums + c + i * LANES, sum[i]);
+        LANED(add_to_doubles)(norm->products + c + i * LANES, product[i]);
+    }
+}
+
 static inline void LANED(reduce)(const struct lq_norm_sums *norm, const float *x, const float *y,
                                  int pixels, size_t c, float *d)
 {
-    size_t channels = (size_t)norm->channels;
-    VEC sum = {0}, product = {0}, centre = CONST_AT(norm->centre + c);
+    if (norm->relu)
+        LANED(reduce_as)(norm, true, x, y, pixels, c, d);
+    else
+        LANED(reduce_as)(norm, false, x, y, pixels, c, d);
+}
 
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        size_t at = (size_t)pixel * channels + c;
-        VEC v = CONST_AT(d + at);
+static inline __attribute__((always_inline)) void
+LANED(backward_as)(const struct lq_norm_line *line, bool add, const float *d, const float *x,
+                   int pixels, size_t c, float *d_x)
+{
+    size_t channels = (size_t)line->channels;
+    VEC a[VECS], b[VECS], e[VECS];
 
-        if (norm->relu) {
-            v = KEEP(CONST_AT(y + at) > 0, v);
-            AT(d + at) = v;
-        }
-        sum += v;
-        product += v * (CONST_AT(x + at) - centre);
+    for (int i = 0; i < VECS; i++) {
+        a[i] = CONST_AT(line->a + c + i * LANES);
+        b[i] = CONST_AT(line->b + c + i * LANES);
+        e[i] = CONST_AT(line->e + c + i * LANES);
     }
-    LANED(add_to_doubles)(norm->sums + c, sum);
-    LANED(add_to_doubles)(norm->products + c, product);
+    for (int pixel = 0; pixel < pixels; pixel++)
+        for (int i = 0; i < VECS; i++) {
+            size_t at = (size_t)pixel * channels + c + (size_t)(i * LANES);
+            VEC v = a[i] * CONST_AT(d + at) + b[i] * CONST_AT(x + at) + e[i];
+
+            if (add)
+                v += CONST_AT(d_x + at);
+            AT(d_x + at) = v;
+        }
 }
 
 static inline void LANED(backward)(const struct lq_norm_line *line, const float *d, const float *x,
                                    int pixels, size_t c, float *d_x)
 {
-    size_t channels = (size_t)line->channels;
-    VEC a = CONST_AT(line->a + c), b = CONST_AT(line->b + c), e = CONST_AT(line->e + c);
-
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        size_t at = (size_t)pixel * channels + c;
-        VEC v = a * CONST_AT(d + at) + b * CONST_AT(x + at) + e;
-
-        if (line->add)
-            v += CONST_AT(d_x + at);
-        AT(d_x + at) = v;
-    }
+    if (line->add)
+        LANED(backward_as)(line, true, d, x, pixels, c, d_x);
+    else
+        LANED(backward_as)(line, false, d, x, pixels, c, d_x);
 }
 
+#if VECS == 1
 /* Up to 16 levels: every threshold is compared. */
 static inline __attribute__((always_inline)) void
 LANED(quantize)(const struct lq_levels_of *quantizer, int count, const float *y, int64_t elements,
@@ -143,6 +185,8 @@ static inline void LANED(quantize_back)(const float *y, float top, const float *
         AT(d_y + i) = d;
     }
 }
+
+#endif
 
 #undef VEC
 #undef INTS

@@ -8,6 +8,17 @@
 #include "kernels/train.h"
 
 #define LANES       8
+#define VECS        4
+#define LANED(name) name##_32
+#include "kernels/train_lanes.h"
+#undef VECS
+#undef LANED
+#define VECS        2
+#define LANED(name) name##_16
+#include "kernels/train_lanes.h"
+#undef VECS
+#undef LANED
+#define VECS        1
 #define LANED(name) name##_8
 #include "kernels/train_lanes.h"
 #undef LANES
@@ -16,16 +27,21 @@
 #define LANED(name) name##_1
 #include "kernels/train_lanes.h"
 #undef LANES
+#undef VECS
 #undef LANED
 
-/* Calls name_8 for as many channels c as there are, name_1 for the rest. */
-#define EACH_LANES(channels, c, call_8, call_1)                                                    \
+/* Calls name##_32 for as many channels c as there are, then name##_16, _8 and _1 for the rest. */
+#define EACH_LANES(channels, c, name, ...)                                                         \
     do {                                                                                           \
         size_t c = 0;                                                                              \
+        for (; c + 32 <= (size_t)(channels); c += 32)                                              \
+            name##_32(__VA_ARGS__);                                                                \
+        for (; c + 16 <= (size_t)(channels); c += 16)                                              \
+            name##_16(__VA_ARGS__);                                                                \
         for (; c + 8 <= (size_t)(channels); c += 8)                                                \
-            call_8;                                                                                \
+            name##_8(__VA_ARGS__);                                                                 \
         for (; c < (size_t)(channels); c++)                                                        \
-            call_1;                                                                                \
+            name##_1(__VA_ARGS__);                                                                 \
     } while (0)
 
 static inline int block_at(int64_t at, int64_t pixels)
@@ -40,8 +56,7 @@ static void moments(const float *x, int64_t pixels, int channels, double *sums, 
         int count = block_at(at, pixels);
         size_t n = (size_t)channels;
 
-        EACH_LANES(channels, c, moments_8(block + c, count, n, sums + c, squares + c),
-                   moments_1(block + c, count, n, sums + c, squares + c));
+        EACH_LANES(channels, c, moments, block + c, count, n, sums + c, squares + c);
     }
 }
 
@@ -53,8 +68,7 @@ static void norm_apply(const struct lq_norm *norm, const float *x, const float *
         int64_t skip = at * norm->channels;
         const float *beside = other ? other + skip : NULL;
 
-        EACH_LANES(norm->channels, c, apply_8(norm, x + skip, beside, count, c, y + skip),
-                   apply_1(norm, x + skip, beside, count, c, y + skip));
+        EACH_LANES(norm->channels, c, apply, norm, x + skip, beside, count, c, y + skip);
     }
 }
 
@@ -66,8 +80,7 @@ static void norm_reduce(const struct lq_norm_sums *norm, const float *x, const f
         int64_t skip = at * norm->channels;
         const float *mask = y ? y + skip : NULL;
 
-        EACH_LANES(norm->channels, c, reduce_8(norm, x + skip, mask, count, c, d + skip),
-                   reduce_1(norm, x + skip, mask, count, c, d + skip));
+        EACH_LANES(norm->channels, c, reduce, norm, x + skip, mask, count, c, d + skip);
     }
 }
 
@@ -78,8 +91,7 @@ static void norm_backward(const struct lq_norm_line *line, const float *d, const
         int count = block_at(at, pixels);
         int64_t skip = at * line->channels;
 
-        EACH_LANES(line->channels, c, backward_8(line, d + skip, x + skip, count, c, d_x + skip),
-                   backward_1(line, d + skip, x + skip, count, c, d_x + skip));
+        EACH_LANES(line->channels, c, backward, line, d + skip, x + skip, count, c, d_x + skip);
     }
 }
 

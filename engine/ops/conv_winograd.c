@@ -156,6 +156,34 @@ static void transform_results(const struct lq_conv_call *call, const struct grid
     }
 }
 
+/* The part of a map that a block of tiles covers, as far as whole lines go: while the products of a
+ * block are computed, which the cache has, what comes next is fetched from memory. */
+struct fetch {
+    const char *from;
+    size_t bytes;
+};
+
+static struct fetch fetch_of(const struct grid *grid, const struct lq_map *map, const float *images,
+                             int first, int count)
+{
+    struct place begin = place_of(grid, first), end = place_of(grid, first + count - 1);
+    size_t line = (size_t)map->width * (size_t)map->channels;
+    size_t begin_line = (size_t)begin.image * (size_t)map->height + (size_t)begin.y;
+    size_t end_line = (size_t)end.image * (size_t)map->height + (size_t)end.y + LQ_TILE;
+
+    return (struct fetch){(const char *)(images + begin_line * line),
+                          (end_line - begin_line) * line * sizeof(float)};
+}
+
+/* The part of it that belongs to a point. */
+static void fetch_part(const struct fetch *fetch, size_t point)
+{
+    size_t begin = fetch->bytes * point / LQ_POINTS, end = fetch->bytes * (point + 1) / LQ_POINTS;
+
+    for (size_t i = begin; i < end; i += LQ_ALIGNMENT)
+        __builtin_prefetch(fetch->from + i, 0, 2);
+}
+
 /* A point's matrix of `tiles` lines as windows of one element run each. */
 static struct lq_windows matrix(const struct grid *grid, int tiles, const float *a)
 {
@@ -185,9 +213,13 @@ static void winograd_run(const struct lq_conv_call *call)
     for (int first = call->first * tiles; first < end; first += grid.block) {
         int count = end - first < grid.block ? end - first : grid.block;
 
+        struct fetch results = fetch_of(&grid, &grid.to, call->result, first, count);
+
         transform_patches(call->conv, &grid, call->map, first, count, patches);
         for (size_t i = 0; i < LQ_POINTS; i++) {
             struct lq_windows w = matrix(&grid, count, patches + i * grid.point_from);
+
+            fetch_part(&results, i);
 
             call->conv->kernels->windows_product(&w, call->packed + i * weights, false,
                                                  products + i * grid.point_to);
@@ -309,12 +341,15 @@ static void winograd_outer(const struct lq_outer_call *call)
     for (int first = call->first * tiles; first < end; first += grid.block) {
         int count = end - first < grid.block ? end - first : grid.block;
 
+        struct fetch next = fetch_of(&grid, &grid.from, call->x, first + count, count);
+
         transform_patches(call->conv, &grid, call->x, first, count, patches);
         transform_tiles(call->conv, &grid, call->d_y, first, count, derivatives);
         for (size_t i = 0; i < LQ_POINTS; i++) {
             struct lq_windows w = matrix(&grid, count, patches + i * grid.point_from);
 
             w.n = columns;
+            fetch_part(&next, i);
             call->conv->kernels->windows_outer(&w, derivatives + i * grid.point_to + column,
                                                sums + i * point);
         }
