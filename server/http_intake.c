@@ -11,7 +11,8 @@
 
 #include "clock.h"
 
-#define STATUS_LEFT 499
+#define STATUS_LEFT     499
+#define LEFT_TIMEOUT_MS 1000
 
 void http_refuse(struct http_request *request, int status, enum metrics_rejection reason,
                  const char *text)
@@ -84,7 +85,7 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
 }
 
 /* What two servers may read differently (request smuggling) is read by none. */
-static void check_head(struct http_request *request)
+static void check_head(struct http_request *request, const char *version)
 {
     const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
     const union MHD_ConnectionInfo *size =
@@ -94,6 +95,10 @@ static void check_head(struct http_request *request)
     if (size && size->header_size > (size_t)request->server->config->max_header_bytes)
         http_refuse(request, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, METRICS_REJECTED_BAD_HEAD,
                     "the head is larger than max_header_bytes");
+    if (!http_head_is_plain(request->library, request->method, version))
+        http_refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
+                    "the head is not as HTTP/1.1 has it: every line ends in CR LF, starts with a "
+                    "name and a colon, and is in one piece");
     MHD_get_connection_values(request->library, MHD_HEADER_KIND, count_header, &head);
     if (head.lengths > 1 || head.encodings > 1 || head.hosts > 1 || head.codings > 1)
         http_refuse(request, MHD_HTTP_BAD_REQUEST, METRICS_REJECTED_BAD_HEAD,
@@ -131,7 +136,7 @@ static enum MHD_Result dispatch(struct http_request *request)
 }
 
 static enum MHD_Result begin(struct http_request *request, struct MHD_Connection *library,
-                             const char *method)
+                             const char *method, const char *version)
 {
     const struct http_service *service = &request->server->service;
 
@@ -140,7 +145,7 @@ static enum MHD_Result begin(struct http_request *request, struct MHD_Connection
     request->method = method;
     choose_id(request);
     take_trace(request);
-    check_head(request);
+    check_head(request, version);
     http_body_begin(request);
     http_set_deadline(request->server, request->connection,
                       request->server->config->body_timeout_ms);
@@ -164,11 +169,10 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *library, c
 
     (void)context;
     (void)url; /* decoded already: %2f and %00 could not be told */
-    (void)version;
     if (!request || !request->path)
         return MHD_NO; /* out of memory */
     if (!request->begun)
-        return begin(request, library, method);
+        return begin(request, library, method, version);
     if (*upload_size > 0) {
         if (!http_body_take(request, upload, *upload_size))
             return MHD_NO;
@@ -219,7 +223,10 @@ void http_on_completed(void *context, struct MHD_Connection *library, void **req
         request->status = STATUS_LEFT;
         http_record(request);
     }
-    http_set_deadline(server, request->connection, server->config->idle_timeout_ms);
+    /* a client that will send no more is not waited for */
+    http_set_deadline(server, request->connection,
+                      http_client_left(request) ? LEFT_TIMEOUT_MS
+                                                : server->config->idle_timeout_ms);
     if (request->response)
         MHD_destroy_response(request->response);
     http_body_free(request);

@@ -157,6 +157,12 @@ void http_body_free(struct http_request *request);
 /* One line of the log, and the counters, for a request that ends with request->status. */
 void http_record(struct http_request *request);
 
+/* http_head.c */
+
+/* Are all lines of a head ended as they should be, and is it one that no reader takes for another?
+ * Of the library's strings, before any of them is changed. */
+bool http_head_is_plain(struct MHD_Connection *library, const char *method, const char *version);
+
 /* http_request.c */
 
 /* Hands the reply that http_reply has made to the library, on the library's own thread. */
