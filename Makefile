@@ -26,6 +26,7 @@ CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(CI),-Werror)
 FLAGS    := -std=c11 -D_GNU_SOURCE $(WARNINGS) -ffp-contract=off -fvisibility=hidden -pthread -MMD -MP \
             -Iengine -Iserver -Itests -Ibuild/gen -isystem /usr/include/$(MULTI)/$(BLAS)
+CLI_LIBS := -lgnutls
 SERVER_LIBS := -lmicrohttpd -lgnutls -linih -lz
 LIBS     := -L/usr/lib/$(MULTI)/$(BLAS) -Wl,-rpath,/usr/lib/$(MULTI)/$(BLAS) -lopenblas -ljansson -lxxhash \
             -lprotobuf-c -lturbojpeg -lpng16 -lm -lpthread
@@ -70,7 +71,7 @@ $(BUILD)/liblq.a: $(call objects,$(ENGINE) $(GENERATED))
 
 $(BUILD)/lqnet: $(call objects,$(CLI)) $(BUILD)/liblq.a
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(CLI_LIBS) $(LIBS) -o $@
 
 $(BUILD)/lqnetd: $(call objects,$(SERVER)) $(BUILD)/liblq.a
 	$(call say,LD)
@@ -80,7 +81,7 @@ $(BUILD)/lqnetd: $(call objects,$(SERVER)) $(BUILD)/liblq.a
 $(BUILD)/manual/manual: $(call objects,$(MANUAL) $(filter-out server/cli/main.c,$(CLI))) $(BUILD)/libserver.a $(BUILD)/liblq.a
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ $(CLI_LIBS) $(SERVER_LIBS) $(LIBS) -o $@
 
 $(BUILD)/manual/lqnet.1: $(BUILD)/manual/manual
 	$(call say,GEN)

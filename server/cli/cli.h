@@ -32,7 +32,8 @@ struct cli_command {
 };
 
 extern const struct cli_command command_import, command_new, command_train, command_quantize,
-    command_evaluate, command_classify, command_inspect, command_bench;
+    command_evaluate, command_classify, command_inspect, command_bench, command_health,
+    command_admin;
 
 /* All of them, in the order of the help; NULL ends the table. */
 extern const struct cli_command *const cli_commands[];

@@ -280,16 +280,17 @@ END_TEST
 START_TEST(a_socket_left_behind)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char value[96];
+    char path[64], value[96];
     struct daemon d;
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/lqnetd-left-%d", (int)getpid());
+    snprintf(path, sizeof(path), "/tmp/lqnetd-left-%d", (int)getpid());
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     close(fd);
-    snprintf(value, sizeof(value), "unix:%s", address.sun_path);
+    snprintf(value, sizeof(value), "unix:%s", path);
     daemon_start(&d, (const char *const[]){"--admin-listen", value, NULL});
-    snprintf(d.admin, sizeof(d.admin), "%s", address.sun_path);
+    snprintf(d.admin, sizeof(d.admin), "%s", path);
     ck_assert_int_eq(ask_admin(&d, "GET", "/v2", NULL), 200);
     ck_assert_int_eq(daemon_stop(&d), 0);
 }

@@ -230,7 +230,7 @@ START_TEST(peers_that_speak_no_tls)
         "",
     };
 
-    start("--header-timeout-ms", "300");
+    start("--header-timeout-ms", "1000");
     for (size_t i = 0; i < sizeof(noise) / sizeof(*noise); i++) {
         struct answer answer = daemon_raw(&d, noise[i], strlen(noise[i]));
 
@@ -238,7 +238,7 @@ START_TEST(peers_that_speak_no_tls)
         ck_assert_ptr_null(strstr(answer.head, "HTTP/"));
         answer_free(&answer);
     }
-    ck_assert_int_eq(serial(), 1);
+    wait_for_serial(1);
     ck_assert_int_eq(daemon_stop(&d), 0);
 }
 END_TEST
