@@ -170,10 +170,17 @@ pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *con
     flush(s.t3, s.h3, first, counts + (size_t)3 * COUNTS);
 }
 
+/* What a panel's counts are weighed with: products of both bases in pairs of 16 bits, of each
+ * weight plane and (last) of all together, for the counts of activations alone. */
+struct factors {
+    __m256i pairs[MOST_BITS + 1][4];
+};
+
 /* A block of pixels and a tile of weights. */
 struct block {
     const struct lq_nibbles *p;
     int vectors, first; /* of the tile */
+    struct factors factors[SLOTS]; /* of its panels */
     int pixels;
     const uint8_t *a[BLOCK + SLOTS]; /* rows; the last one again and again behind them */
     int32_t pops[BLOCK];             /* of each row's planes, 16 bits each */
@@ -249,12 +256,6 @@ static inline __attribute__((always_inline)) void store_panel(const __m256i *by_
         store(sums + 24, left - 24, _mm256_permute2x128_si256(q2, q3, 0x31));
 }
 
-/* What a panel's counts are weighed with: products of both bases in pairs of 16 bits, of each
- * weight plane and (last) of all together, for the counts of activations alone. */
-struct factors {
-    __m256i pairs[MOST_BITS + 1][4];
-};
-
 static void panel_factors(const struct lq_nibbles *p, int panel, struct factors *ret)
 {
     const int32_t *basis = p->w_basis + (size_t)(panel * p->w_bits) * LANES;
@@ -282,22 +283,21 @@ static inline __attribute__((always_inline)) void weigh(const int bits, const st
 {
     const struct lq_nibbles *p = b->p;
     int panel = (b->first + vector) / bits, left = p->n - panel * LANES;
-    struct factors f;
+    const struct factors *f = &b->factors[vector / bits];
 
-    panel_factors(p, panel, &f);
     for (int i = 0; i < b->pixels; i++) {
         const __m256i *counts =
             b->counts + ((size_t)i * (size_t)b->vectors + (size_t)vector) * COUNTS;
         __m256i pops = _mm256_set1_epi32(b->pops[i]), sums[4];
 
         for (int r = 0; r < 4; r++) {
-            __m256i sum = _mm256_madd_epi16(pair(counts, r), f.pairs[0][r]);
+            __m256i sum = _mm256_madd_epi16(pair(counts, r), f->pairs[0][r]);
 
             if (bits == 2)
                 sum = _mm256_add_epi32(sum,
-                                       _mm256_madd_epi16(pair(counts + COUNTS, r), f.pairs[1][r]));
+                                       _mm256_madd_epi16(pair(counts + COUNTS, r), f->pairs[1][r]));
             sums[r] = _mm256_sub_epi32(_mm256_add_epi32(sum, sum),
-                                       _mm256_madd_epi16(pops, f.pairs[bits][r]));
+                                       _mm256_madd_epi16(pops, f->pairs[bits][r]));
         }
         store_panel(sums, left, b->sums[i] + (size_t)panel * LANES);
     }
@@ -375,7 +375,7 @@ static void add_line_pops(const struct lq_rows *rows, const uint8_t *a, int firs
     size_t run = (size_t)rows->run, unit = common_divisor(run, rows->step);
     size_t per_step = rows->step / unit, per_run = run / unit;
     size_t units = (size_t)(count - 1) * per_step + per_run;
-    int32_t before[MOST_UNITS + 1] = {0};
+    int32_t before[MOST_UNITS + 1];
 
     a += (size_t)first * rows->step;
     if (rows->step >= run || units > MOST_UNITS) {
@@ -383,9 +383,10 @@ static void add_line_pops(const struct lq_rows *rows, const uint8_t *a, int firs
             pops[i] += pops_of(a + (size_t)i * rows->step, run);
         return;
     }
+    before[0] = 0;
     for (size_t i = 0; i < units; i++)
         before[i + 1] = before[i] + pops_of(a + i * unit, unit);
-    for (size_t i = 0; i < (size_t)count; i++)
+    for (size_t i = 0; i * per_step + per_run <= units; i++)
         pops[i] += before[i * per_step + per_run] - before[i * per_step];
 }
 
@@ -426,7 +427,9 @@ void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
 {
     int rows = p->rows.lines * p->rows.width, total = lq_panels(p->n, LANES) * p->w_bits;
     int32_t pops[MOST_ROWS];
-    struct block b = {.p = p};
+    struct block b;
+
+    b.p = p;
 
     for (int from = 0; from < rows; from += MOST_ROWS) {
         int count = rows - from < MOST_ROWS ? rows - from : MOST_ROWS;
@@ -436,6 +439,8 @@ void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
         row_pops(p, from, count, pops);
         for (b.first = 0; b.first < total; b.first += b.vectors) {
             b.vectors = lq_nibble_tile(total, b.first);
+            for (int vector = 0; vector < b.vectors; vector += p->w_bits)
+                panel_factors(p, (b.first + vector) / p->w_bits, &b.factors[vector / p->w_bits]);
             for (int row = 0; row < count; row += size) {
                 load_block(&b, from + row, count - row < size ? count - row : size, pops + row);
                 block_run(&b);
