@@ -52,6 +52,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->windows_outer = lq_windows_outer_avx2;
         kernels->gemm_nibbles = lq_gemm_nibbles_avx2;
         kernels->nibbles_lanes = 32;
+        kernels->pair_columns = 32;
         kernels->prefers_nibbles = true;
         lq_train_kernels_avx2(&kernels->train);
         lq_winograd_avx2(&kernels->winograd);

@@ -99,6 +99,8 @@ struct lq_nibbles {
     const int32_t *w_basis; /* [panels][w_bits][lanes] */
     int32_t *sums;
     size_t stride;
+    const uint8_t *pairs; /* NULL, or the weights once more, [pairs][k]: nibbles of two columns, or
+                             of a column's two planes, in a byte, the first one below */
 };
 typedef void lq_gemm_nibbles(const struct lq_nibbles *nibbles);
 #define LQ_NIBBLE_TILE 4
@@ -216,6 +218,8 @@ struct lq_kernels {
     lq_gemm_planes *gemm_planes;
     lq_gemm_nibbles *gemm_nibbles;
     int nibbles_lanes;
+    int pair_columns; /* up to so many columns of one bit, or half as many of two, struct lq_nibbles
+                         should have pairs (measured) */
     bool prefers_nibbles; /* where they fit, nibbles are fastest (measured) */
     int planes_lanes;
     lq_windows_product *windows_product;

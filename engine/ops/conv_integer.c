@@ -33,6 +33,7 @@ struct state {
     const void *levels;          /* weights where the input is in levels or bytes, */
     const uint32_t *packed;      /* where it is in planes, */
     const uint8_t *nibbles;      /* where it is in nibbles, with the chunk that they allow; */
+    const uint8_t *pairs;        /* or NULL */
     int chunk;
     const int32_t *w_basis; /* the basis of both */
     int32_t a_basis[LQ_MAX_BITS];
@@ -66,7 +67,7 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
     if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/lower.c */
         s->kernels.gemm_nibbles(&(struct lq_nibbles){g->group_out, rows, s->w_bits, s->chunk, a,
                                                      s->nibbles, s->a_basis, s->w_basis, sums,
-                                                     stride});
+                                                     stride, s->pairs});
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
@@ -126,7 +127,7 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
     size_t plane = lq_paneling_columns(&s->paneling) * (size_t)s->w_bits;
     size_t length = (size_t)g->taps * lq_nibble_bytes(g->group_in);
     int32_t *basis = lq_arena_alloc(arena, plane, sizeof(*basis));
-    uint8_t *nibbles = lq_arena_alloc(arena, plane, length);
+    uint8_t *nibbles = lq_arena_alloc(arena, plane, length), *pairs;
 
     if (!basis || !nibbles)
         return lq_fail_memory(error);
@@ -135,6 +136,13 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
     lq_weights_basis(spec, &s->paneling, basis);
     if (lq_weights_nibbles(spec, &s->paneling, g->taps, g->group_in, nibbles, &s->chunk) != LQ_OK)
         return lq_fail_memory(error);
+    if (g->group_out * s->w_bits > s->kernels.pair_columns || g->taps == 1)
+        return LQ_OK;
+    pairs = lq_arena_alloc(arena, ((size_t)(g->group_out * s->w_bits) + 1) / 2, length);
+    if (!pairs)
+        return lq_fail_memory(error);
+    s->pairs = pairs;
+    lq_weights_pairs(&s->paneling, s->w_bits, (int)length, nibbles, pairs);
     return LQ_OK;
 }
 

@@ -284,6 +284,23 @@ int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling
     return LQ_OK;
 }
 
+void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,
+                      const uint8_t *nibbles, uint8_t *ret_pairs)
+{
+    int lanes = paneling->lanes, vectors = lq_panels(paneling->columns, lanes) * bits;
+
+    for (int i = 0; i < paneling->columns * bits; i++) {
+        int row = i / bits, vector = row / lanes * bits + i % bits;
+        size_t at = lq_nibble_at(vectors, vector, lanes, length, 0) + (size_t)(row % lanes);
+        size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) -
+                      lq_nibble_at(vectors, vector, lanes, length, 0);
+        uint8_t *to = ret_pairs + (size_t)(i / 2) * (size_t)length;
+
+        for (int k = 0; k < length; k++, at += step)
+            to[k] = (uint8_t)(i % 2 == 0 ? nibbles[at] : to[k] | nibbles[at] << LQ_NIBBLE_CODES);
+    }
+}
+
 void lq_weights_basis(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                       int32_t *ret_basis)
 {

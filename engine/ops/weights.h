@@ -43,6 +43,10 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
 int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                        int taps, int channels, uint8_t *ret_nibbles, int *ret_chunk) LQ_MUST_CHECK;
 
+/* The pairs of struct lq_nibbles, [rows * bits / 2, rounded up][length], from the same nibbles. */
+void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,
+                      const uint8_t *nibbles, uint8_t *ret_pairs);
+
 /* Their basis, [panels][bits][lanes]. */
 void lq_weights_basis(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                       int32_t *ret_basis);

@@ -312,6 +312,79 @@ START_TEST(tiers_agree)
 }
 END_TEST
 
+/* Windows that overlap in lines, as a convolution's do, with pairs: what the reference makes of
+ * them. */
+START_TEST(nibbles_by_windows)
+{
+    static const int32_t a_basis[2] = {21, -13};
+    int w_bits = _i % 2 + 1, step = 4 * (rand() % 4 + 1), n = rand() % 40 + 1;
+    int taps_w = rand() % 4 + 1, taps_h = rand() % 4 + 1, width = rand() % 40 + 1;
+    int line_pixels = width + taps_w - 1 + rand() % 3, lines = rand() % 9 + 1;
+    int length = taps_h * taps_w * step;
+    struct lq_rows rows = {lines,
+                           width,
+                           taps_h,
+                           taps_w * step,
+                           (size_t)(line_pixels * step),
+                           (size_t)step,
+                           (size_t)(line_pixels * step)};
+    size_t count = (size_t)lines * (size_t)width * (size_t)n;
+    size_t room = lq_row_offset(&rows, lines * width - 1) + (size_t)(taps_h - 1) * rows.gap +
+                  (size_t)rows.run;
+    struct guarded a = guard(room);
+    struct guarded pairs = guard(((size_t)(n * w_bits) + 1) / 2 * (size_t)length);
+    struct guarded expected = guard(count * 4), got = guard(count * 4);
+
+    for (size_t i = 0; i < room; i++)
+        a.bytes[i] = (uint8_t)(rand() % 4 ? rand() : 255);
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+        struct lq_kernels kernels;
+
+        if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+            continue;
+        int lanes = kernels.nibbles_lanes, vectors = lq_panels(n, lanes) * w_bits;
+        struct guarded w = guard((size_t)(vectors * lanes) * (size_t)length);
+        struct guarded basis = guard((size_t)(vectors * lanes) * 4);
+
+        for (int i = 0; i < n * w_bits; i++) {
+            int col = i / w_bits, vector = col / lanes * w_bits + i % w_bits;
+
+            ((int32_t *)(void *)basis.bytes)[vector * lanes + col % lanes] = i * 37 % 61 - 30;
+            for (int k = 0; k < length; k++) {
+                unsigned nibble = (unsigned)((i * 7 + k * 13) * (k + 3)) % 67 % 16;
+                uint8_t *pair = &pairs.bytes[i / 2 * length + k];
+
+                w.bytes[lq_nibble_at(vectors, vector, lanes, length, k) + (size_t)(col % lanes)] =
+                    (uint8_t)nibble;
+                *pair = (uint8_t)(i % 2 == 0 ? nibble : (*pair & 15) | nibble << 4);
+            }
+        }
+        kernels.gemm_nibbles(&(struct lq_nibbles){
+            .n = n,
+            .rows = rows,
+            .w_bits = w_bits,
+            .chunk = 63,
+            .a = a.bytes,
+            .w = w.bytes,
+            .a_basis = a_basis,
+            .w_basis = (const int32_t *)(const void *)basis.bytes,
+            .sums = (int32_t *)(void *)(tier == LQ_CPU_C ? expected.bytes : got.bytes),
+            .stride = (size_t)n,
+            .pairs = pairs.bytes});
+        ck_assert_msg(tier == LQ_CPU_C || memcmp(got.bytes, expected.bytes, count * 4) == 0,
+                      "%s: %d bits, %d columns, %dx%d taps of %d bytes, %d lines of %d",
+                      lq_cpu_tier_name((enum lq_cpu_tier)tier), w_bits, n, taps_h, taps_w, step,
+                      lines, width);
+        unguard(&w);
+        unguard(&basis);
+    }
+    unguard(&a);
+    unguard(&pairs);
+    unguard(&expected);
+    unguard(&got);
+}
+END_TEST
+
 START_TEST(hand_computed)
 {
     const int16_t a[4] = {0, 1, 2, 3}, w[8] = {1, -1, 1, -1, 3, 3, 3, 3};
@@ -330,6 +403,7 @@ int main(void)
     tiers_print();
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, tiers_agree, 1, MAX_BITS + 1);
+    tcase_add_loop_test(tests, nibbles_by_windows, 0, 200);
     tcase_add_test(tests, hand_computed);
     return suite_main("gemm", tests);
 }

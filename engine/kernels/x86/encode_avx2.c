@@ -128,30 +128,15 @@ static inline __m128i pack_nibbles(const __m256i counts[4], __m256i map)
 /* Channels that are packed together. */
 enum { PACKED = 4 * LANES, PACKED_NIBBLES = PACKED / LQ_NIBBLE_CODES };
 
-/* Of 8 values from channel `at` on, which the 32 channels from `c` on need not reach. */
-static inline __attribute__((always_inline)) __m256i
-count_some(const struct lq_encode *e, const void *values, bool floats, int at)
-{
-    int left = e->channels - at;
-    __m256i mask = lane_mask(left), none = _mm256_set1_epi32(LANES - 1);
-
-    if (left <= 0)
-        return none;
-    if (floats)
-        return _mm256_blendv_epi8(
-            none, count_floats(e, _mm256_maskload_ps((const float *)values + at, mask)), mask);
-    return _mm256_blendv_epi8(
-        none, count_sums(e, at, _mm256_maskload_epi32((const int32_t *)values + at, mask)), mask);
-}
-
-/* Of 8 values, all there; codes of `bits` bits. */
-static inline __attribute__((always_inline)) __m256i
-count_eight(const struct lq_encode *e, int bits, const void *values, bool floats, int at)
+/* Of 8 values, the first one of channel `channel`; codes of `bits` bits. */
+static inline __attribute__((always_inline)) __m256i count_eight(const struct lq_encode *e,
+                                                                 const int bits, const bool floats,
+                                                                 const void *values, int channel)
 {
     __m256i count = _mm256_setzero_si256();
 
     if (floats) {
-        __m256 eight = _mm256_loadu_ps((const float *)values + at);
+        __m256 eight = _mm256_loadu_ps(values);
 
         for (int i = 0; i < (1 << bits) - 1; i++)
             count = _mm256_sub_epi32(
@@ -159,75 +144,107 @@ count_eight(const struct lq_encode *e, int bits, const void *values, bool floats
                                                          eight, _CMP_LT_OQ)));
         return count;
     }
-    const int32_t *thresholds = e->sum_thresholds + at;
-    __m256i eight = _mm256_loadu_si256((const void *)((const int32_t *)values + at));
-    eight = _mm256_sign_epi32(eight, _mm256_loadu_si256((const void *)(e->signs + at)));
+    const int32_t *thresholds = e->sum_thresholds + channel;
+    __m256i eight = _mm256_sign_epi32(_mm256_loadu_si256(values),
+                                      _mm256_loadu_si256((const void *)(e->signs + channel)));
     for (int i = 0; i < (1 << bits) - 1; i++, thresholds += e->stride)
         count = _mm256_add_epi32(
             count, _mm256_cmpgt_epi32(_mm256_loadu_si256((const void *)thresholds), eight));
     return _mm256_add_epi32(count, _mm256_set1_epi32((1 << bits) - 1));
 }
 
-static inline __attribute__((always_inline)) void encode_nibbles(const struct lq_encode *e,
-                                                                 const int bits, const bool floats,
-                                                                 const void *values, int pixels,
-                                                                 uint8_t *to)
+/* Of `left` values, none or more; a count that none reaches stands for those that are missing. */
+static inline __attribute__((always_inline)) __m256i count_some(const struct lq_encode *e,
+                                                                const int bits, const bool floats,
+                                                                const void *values, int channel,
+                                                                int left)
 {
-    const __m256i map = nibble_map(e);
-    int channels = e->channels;
-    const uint8_t *from = values; /* both kinds of values have 4 bytes */
+    const __m256i none = _mm256_set1_epi32(LANES - 1), mask = lane_mask(left);
 
-    for (int pixel = 0; pixel < pixels; pixel++, from += (size_t)channels * sizeof(float)) {
+    if (left >= LANES)
+        return count_eight(e, bits, floats, values, channel);
+    if (left <= 0)
+        return none;
+    if (floats)
+        return _mm256_blendv_epi8(none, count_floats(e, _mm256_maskload_ps(values, mask)), mask);
+    return _mm256_blendv_epi8(none, count_sums(e, channel, _mm256_maskload_epi32(values, mask)),
+                              mask);
+}
+
+/* Counts of 32 channels to bytes, in order. */
+static inline __m256i pack_bytes(const __m256i counts[4], __m256i map)
+{
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(counts[0], counts[1]),
+                                        _mm256_packs_epi32(counts[2], counts[3]));
+
+    return _mm256_shuffle_epi8(map, _mm256_permutevar8x32_epi32(bytes, order));
+}
+
+static __m256i byte_map(const struct lq_encode *e)
+{
+    uint8_t entries[1 << FEW_BITS] = {0};
+
+    for (int count = 0; count < 1 << e->bits; count++)
+        entries[count] = (uint8_t)e->entries[count];
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)entries));
+}
+
+/* `count` values from channel 0 on; eight of them are of one pixel. */
+static inline __attribute__((always_inline)) void
+encode_values(const struct lq_encode *e, const int bits, const bool floats, const bool nibbles,
+              const uint8_t *values, int count, uint8_t *to)
+{
+    const __m256i map = nibbles ? nibble_map(e) : byte_map(e);
+    int channel = 0;
+
+    for (int at = 0; at < count; at += PACKED) {
+        int left = count - at;
         __m256i counts[4];
-        int c = 0;
 
-        for (; c + PACKED <= channels; c += PACKED, to += PACKED_NIBBLES) {
-            for (int i = 0; i < 4; i++)
-                counts[i] = count_eight(e, bits, from, floats, c + i * LANES);
-            _mm_storel_epi64((void *)to, pack_nibbles(counts, map));
+        for (int i = 0; i < 4; i++, values += LANES * sizeof(float)) {
+            counts[i] = left >= PACKED
+                            ? count_eight(e, bits, floats, values, channel)
+                            : count_some(e, bits, floats, values, channel, left - i * LANES);
+            channel += LANES;
+            if (channel >= e->channels)
+                channel = 0;
         }
-        if (c == channels)
-            continue;
-        for (int i = 0; i < 4; i++)
-            counts[i] = count_some(e, from, floats, c + i * LANES);
-        __m128i bytes = pack_nibbles(counts, map);
-        memcpy(to, &bytes, lq_nibble_bytes(channels - c));
-        to += lq_nibble_bytes(channels - c);
+        if (nibbles) {
+            __m128i bytes = pack_nibbles(counts, map);
+
+            if (left >= PACKED)
+                _mm_storel_epi64((void *)to, bytes);
+            else
+                memcpy(to, &bytes, lq_nibble_bytes(left));
+            to += PACKED_NIBBLES;
+        } else {
+            __m256i bytes = pack_bytes(counts, map);
+
+            if (left >= PACKED)
+                _mm256_storeu_si256((void *)to, bytes);
+            else
+                memcpy(to, &bytes, (size_t)left);
+            to += PACKED;
+        }
     }
 }
 
-/* 32 channels at a time; the last ones 8 at a time. */
-static inline __attribute__((always_inline)) void encode_bytes(const struct lq_encode *e,
-                                                               const int bits, const bool floats,
-                                                               const void *values, int pixels,
-                                                               uint8_t *to)
+/* Pixels of whole vectors are one long pixel. */
+static inline __attribute__((always_inline)) void
+encode_pixels(const struct lq_encode *e, const int bits, const bool floats, const bool nibbles,
+              const uint8_t *values, int pixels, uint8_t *to)
 {
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    uint8_t entries[1 << FEW_BITS] = {0};
-    const uint8_t *from = values; /* both kinds of values have 4 bytes */
-    int channels = e->channels;
+    size_t bytes = lq_encode_pixel_bytes(e);
 
-    for (int count = 0; count < 1 << bits; count++)
-        entries[count] = (uint8_t)e->entries[count];
-    const __m256i map = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)entries));
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        int c = 0;
-
-        for (; c + PACKED <= channels; c += PACKED) {
-            __m256i counts[4];
-
-            for (int i = 0; i < 4; i++)
-                counts[i] = count_eight(e, bits, from, floats, c + i * LANES);
-            counts[0] = _mm256_packus_epi16(_mm256_packs_epi32(counts[0], counts[1]),
-                                            _mm256_packs_epi32(counts[2], counts[3]));
-            counts[0] = _mm256_permutevar8x32_epi32(counts[0], order);
-            _mm256_storeu_si256((void *)(to + c), _mm256_shuffle_epi8(map, counts[0]));
-        }
-        for (; c < channels; c += LANES)
-            store(e, c, channels - c, count_some(e, from, floats, c), to);
-        from += (size_t)channels * sizeof(float);
-        to += channels;
+    if (e->channels % LANES == 0) {
+        encode_values(e, bits, floats, nibbles, values, pixels * e->channels, to);
+        return;
     }
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes)
+        encode_values(e, bits, floats, nibbles,
+                      values + (size_t)pixel * (size_t)e->channels * sizeof(float), e->channels,
+                      to);
 }
 
 /* Forms and numbers of bits that have a loop of their own; false: this is none of them. */
@@ -237,15 +254,15 @@ static inline __attribute__((always_inline)) bool encode_packed(const struct lq_
                                                                 void *to)
 {
     if (e->form == LQ_CODE_NIBBLES && e->bits == 1)
-        encode_nibbles(e, 1, floats, values, pixels, to);
+        encode_pixels(e, 1, floats, true, values, pixels, to);
     else if (e->form == LQ_CODE_NIBBLES)
-        encode_nibbles(e, 2, floats, values, pixels, to);
+        encode_pixels(e, 2, floats, true, values, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 2)
-        encode_bytes(e, 2, floats, values, pixels, to);
+        encode_pixels(e, 2, floats, false, values, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 3)
-        encode_bytes(e, 3, floats, values, pixels, to);
+        encode_pixels(e, 3, floats, false, values, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 4)
-        encode_bytes(e, 4, floats, values, pixels, to);
+        encode_pixels(e, 4, floats, false, values, pixels, to);
     else
         return false;
     return true;

@@ -2,32 +2,20 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A byte of a row picks one of 256 tables of 16 bytes; VPSHUFB looks up 32 weight nibbles in it:
- * entry w is pop(w & plane 0) + 16 pop(w & plane 1). Three lookups are added to x, whose nibbles
- * then hold at most 12. Of the counts a, b of a word's low byte (planes 0 and 1) and c, d of its
- * high byte,
- *     t, the sum of x by bytes, keeps  a + 16 b       and  c + 16 d  (modulo 256),
- *     h, that of x >> 4,        keeps  b + 16 c       and  d,
- * from which all four follow, d first, as long as none exceeds 255: after a chunk of the row they
- * are drawn out and added up in 16 bits. x >> 4 is a VPMULHUW, which does not compete with VPSHUFB
- * for pipes, and needs no mask.
- *
  * A chunk's weights (12 KB) stay in the first cache while a block of pixels passes; four vectors
- * are four panels of one pixel, two of two or one of four. The empty asm statements keep gcc from
- * spilling the accumulators.
+ * are four panels of one pixel, two of two or one of four. The lookups: x86/nibbles.h.
  */
-#include "kernels/kernels.h"
+#include "kernels/x86/nibbles.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 enum {
-    LANES = 32,
-    GROUP = 3,
+    LANES = LQ_NIBBLE_LANES,
+    GROUP = LQ_NIBBLE_GROUP,
     SLOTS = LQ_NIBBLE_TILE, /* vectors at once */
-    COUNTS = 4,             /* a, b, c, d */
-    BLOCK = 28,             /* pixels */
-    MOST_ROWS = 256,        /* whose counts of activations are kept */
+    COUNTS = LQ_NIBBLE_COUNTS,
+    BLOCK = 28,      /* pixels */
+    MOST_ROWS = 256, /* whose counts of activations are kept */
     MOST_UNITS = 256,
     MOST_BITS = 2
 };
@@ -46,8 +34,8 @@ enum {
     TABLES_4(codes), TABLES_4((codes) + 4), TABLES_4((codes) + 8), TABLES_4((codes) + 12)
 #define TABLES_64(codes)                                                                           \
     TABLES_16(codes), TABLES_16((codes) + 16), TABLES_16((codes) + 32), TABLES_16((codes) + 48)
-static const _Alignas(64) uint8_t tables[256][16] = {TABLES_64(0), TABLES_64(64), TABLES_64(128),
-                                                     TABLES_64(192)};
+const _Alignas(64) uint8_t lq_nibble_tables_avx2[256][16] = {TABLES_64(0), TABLES_64(64),
+                                                             TABLES_64(128), TABLES_64(192)};
 
 /* A piece of a chunk that lies together: groups of three, and single nibbles behind them. */
 struct segment {
@@ -73,74 +61,32 @@ static void cut_chunk(const struct lq_rows *rows, int from, int to, struct chunk
     }
 }
 
-static inline __attribute__((always_inline)) __m256i table_of(const uint8_t *codes)
-{
-    return _mm256_broadcastsi128_si256(_mm_load_si128((const void *)tables[*codes]));
-}
-
-#define LOOK(table, w)    _mm256_shuffle_epi8(table, _mm256_load_si256((const void *)(w)))
-#define KEEP4(a, b, c, d) __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d))
-
-struct slots {
-    __m256i t0, t1, t2, t3, h0, h1, h2, h3;
-};
+#define LOOK(table, w) _mm256_shuffle_epi8(table, _mm256_load_si256((const void *)(w)))
 
 /* `count` nibbles, at most three, of each slot. */
 static inline __attribute__((always_inline)) void look(const int vectors, const int count,
                                                        const uint8_t *const *a, size_t at,
-                                                       const uint8_t *w, struct slots *s)
+                                                       const uint8_t *w, struct lq_nibble_sums *s)
 {
     __m256i x0 = _mm256_setzero_si256(), x1 = x0, x2 = x0, x3 = x0;
-    const __m256i shift = _mm256_set1_epi16(1 << 12);
 
     for (int j = 0; j < count; j++, w += (size_t)vectors * LANES) {
-        __m256i p0 = table_of(a[0] + at + j), p1 = p0, p2 = p0, p3 = p0;
+        __m256i p0 = lq_nibble_table(a[0] + at + j), p1 = p0, p2 = p0, p3 = p0;
 
         if (vectors == 2) {
-            p2 = p3 = table_of(a[1] + at + j);
+            p2 = p3 = lq_nibble_table(a[1] + at + j);
         } else if (vectors == 1) {
-            p1 = table_of(a[1] + at + j);
-            p2 = table_of(a[2] + at + j);
-            p3 = table_of(a[3] + at + j);
+            p1 = lq_nibble_table(a[1] + at + j);
+            p2 = lq_nibble_table(a[2] + at + j);
+            p3 = lq_nibble_table(a[3] + at + j);
         }
         x0 = _mm256_add_epi8(x0, LOOK(p0, w));
         x1 = _mm256_add_epi8(x1, LOOK(p1, w + (size_t)(1 % vectors) * LANES));
         x2 = _mm256_add_epi8(x2, LOOK(p2, w + (size_t)(2 % vectors) * LANES));
         x3 = _mm256_add_epi8(x3, LOOK(p3, w + (size_t)(3 % vectors) * LANES));
-        KEEP4(x0, x1, x2, x3);
+        LQ_KEEP4(x0, x1, x2, x3);
     }
-    s->t0 = _mm256_add_epi8(s->t0, x0);
-    s->t1 = _mm256_add_epi8(s->t1, x1);
-    s->t2 = _mm256_add_epi8(s->t2, x2);
-    s->t3 = _mm256_add_epi8(s->t3, x3);
-    s->h0 = _mm256_add_epi8(s->h0, _mm256_mulhi_epu16(x0, shift));
-    s->h1 = _mm256_add_epi8(s->h1, _mm256_mulhi_epu16(x1, shift));
-    s->h2 = _mm256_add_epi8(s->h2, _mm256_mulhi_epu16(x2, shift));
-    s->h3 = _mm256_add_epi8(s->h3, _mm256_mulhi_epu16(x3, shift));
-    KEEP4(s->t0, s->t1, s->t2, s->t3);
-    KEEP4(s->h0, s->h1, s->h2, s->h3);
-}
-
-/* Draws the four counts out of t and h. */
-static inline __attribute__((always_inline)) void flush(__m256i t, __m256i h, bool first,
-                                                        __m256i *counts)
-{
-    const __m256i low = _mm256_set1_epi16(255);
-    __m256i d = _mm256_srli_epi16(h, 8), high = _mm256_srli_epi16(t, 8);
-    __m256i c = _mm256_and_si256(_mm256_sub_epi16(high, _mm256_slli_epi16(d, 4)), low);
-    __m256i b = _mm256_and_si256(_mm256_sub_epi16(h, _mm256_slli_epi16(c, 4)), low);
-    __m256i a = _mm256_and_si256(_mm256_sub_epi16(t, _mm256_slli_epi16(b, 4)), low);
-
-    if (!first) {
-        a = _mm256_add_epi16(a, counts[0]);
-        b = _mm256_add_epi16(b, counts[1]);
-        c = _mm256_add_epi16(c, counts[2]);
-        d = _mm256_add_epi16(d, counts[3]);
-    }
-    counts[0] = a;
-    counts[1] = b;
-    counts[2] = c;
-    counts[3] = d;
+    lq_nibble_add(s, x0, x1, x2, x3);
 }
 
 /* A chunk of SLOTS / vectors pixels. */
@@ -149,7 +95,7 @@ pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *con
                 const uint8_t *w, bool first, __m256i *counts)
 {
     __m256i zero = _mm256_setzero_si256();
-    struct slots s = {zero, zero, zero, zero, zero, zero, zero, zero};
+    struct lq_nibble_sums s = {zero, zero, zero, zero, zero, zero, zero, zero};
 
     for (int i = 0; i < chunk->segments; i++) {
         const struct segment *segment = &chunk->segment[i];
@@ -164,10 +110,7 @@ pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *con
             w += (size_t)vectors * LANES;
         }
     }
-    flush(s.t0, s.h0, first, counts);
-    flush(s.t1, s.h1, first, counts + COUNTS);
-    flush(s.t2, s.h2, first, counts + (size_t)2 * COUNTS);
-    flush(s.t3, s.h3, first, counts + (size_t)3 * COUNTS);
+    lq_nibble_flush_all(&s, first, counts);
 }
 
 /* What a panel's counts are weighed with: products of both bases in pairs of 16 bits, of each
@@ -179,7 +122,7 @@ struct factors {
 /* A block of pixels and a tile of weights. */
 struct block {
     const struct lq_nibbles *p;
-    int vectors, first; /* of the tile */
+    int vectors, first;            /* of the tile */
     struct factors factors[SLOTS]; /* of its panels */
     int pixels;
     const uint8_t *a[BLOCK + SLOTS]; /* rows; the last one again and again behind them */
@@ -221,8 +164,7 @@ static inline __attribute__((always_inline)) __m256i pair(const __m256i *counts,
     const __m256i *of_byte = r % 2 == 0 ? counts : counts + 2; /* low or high bytes of words */
     __m256i plane0 = of_byte[0], plane1 = of_byte[1];
 
-    return r < 2 ? _mm256_blend_epi16(plane0, _mm256_slli_epi32(plane1, 16), 0xaa)
-                 : _mm256_blend_epi16(_mm256_srli_epi32(plane0, 16), plane1, 0xaa);
+    return r < 2 ? lq_nibble_even(plane0, plane1) : lq_nibble_odd(plane0, plane1);
 }
 
 static inline void store(int32_t *sums, int left, __m256i eight)
@@ -429,6 +371,8 @@ void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
     int32_t pops[MOST_ROWS];
     struct block b;
 
+    if (p->pairs && lq_nibbles_by_pixels_avx2(p))
+        return;
     b.p = p;
 
     for (int from = 0; from < rows; from += MOST_ROWS) {

@@ -1,0 +1,109 @@
+/* nibbles.h - what the table lookups of gemm_nibbles_avx2.c and of its other half share.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A byte picks one of 256 tables of 16 bytes; VPSHUFB looks up 32 nibbles in it: entry w is
+ * pop(w & low nibble) + 16 pop(w & high nibble). Three lookups are added to x, whose nibbles then
+ * hold at most 12. Of the counts a, b of a word's low byte (low and high nibbles) and c, d of its
+ * high byte,
+ *     t, the sum of x by bytes, keeps  a + 16 b       and  c + 16 d  (modulo 256),
+ *     h, that of x >> 4,        keeps  b + 16 c       and  d,
+ * from which all four follow, d first, as long as none exceeds 255: after a chunk of the row they
+ * are drawn out and added up in 16 bits. x >> 4 is a VPMULHUW, which does not compete with VPSHUFB
+ * for pipes, and needs no mask.
+ *
+ * The empty asm statements keep gcc from spilling the accumulators.
+ */
+#ifndef LQ_KERNELS_X86_NIBBLES_H
+#define LQ_KERNELS_X86_NIBBLES_H
+
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+
+enum {
+    LQ_NIBBLE_GROUP = 3,
+    LQ_NIBBLE_LANES = 32,
+    LQ_NIBBLE_COUNTS = 4 /* a, b, c, d */
+};
+
+extern const uint8_t lq_nibble_tables_avx2[256][16];
+
+/* The product by the other half: pixels in the lanes, weights pick the tables. False: this product
+ * does not suit it. */
+bool lq_nibbles_by_pixels_avx2(const struct lq_nibbles *p);
+
+static inline __attribute__((always_inline)) __m256i lq_nibble_table(const uint8_t *codes)
+{
+    return _mm256_broadcastsi128_si256(_mm_load_si128((const void *)lq_nibble_tables_avx2[*codes]));
+}
+
+#define LQ_KEEP4(a, b, c, d) __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d))
+
+/* Four vectors of t and h. */
+struct lq_nibble_sums {
+    __m256i t0, t1, t2, t3, h0, h1, h2, h3;
+};
+
+/* Adds four x of up to three lookups each. */
+static inline __attribute__((always_inline)) void
+lq_nibble_add(struct lq_nibble_sums *s, __m256i x0, __m256i x1, __m256i x2, __m256i x3)
+{
+    const __m256i shift = _mm256_set1_epi16(1 << 12);
+
+    s->t0 = _mm256_add_epi8(s->t0, x0);
+    s->t1 = _mm256_add_epi8(s->t1, x1);
+    s->t2 = _mm256_add_epi8(s->t2, x2);
+    s->t3 = _mm256_add_epi8(s->t3, x3);
+    s->h0 = _mm256_add_epi8(s->h0, _mm256_mulhi_epu16(x0, shift));
+    s->h1 = _mm256_add_epi8(s->h1, _mm256_mulhi_epu16(x1, shift));
+    s->h2 = _mm256_add_epi8(s->h2, _mm256_mulhi_epu16(x2, shift));
+    s->h3 = _mm256_add_epi8(s->h3, _mm256_mulhi_epu16(x3, shift));
+    LQ_KEEP4(s->t0, s->t1, s->t2, s->t3);
+    LQ_KEEP4(s->h0, s->h1, s->h2, s->h3);
+}
+
+/* Draws the four counts out of t and h; adds them to those that are there unless it is the first
+ * time. */
+static inline __attribute__((always_inline)) void lq_nibble_flush(__m256i t, __m256i h, bool first,
+                                                                  __m256i *counts)
+{
+    const __m256i low = _mm256_set1_epi16(255);
+    __m256i d = _mm256_srli_epi16(h, 8), high = _mm256_srli_epi16(t, 8);
+    __m256i c = _mm256_and_si256(_mm256_sub_epi16(high, _mm256_slli_epi16(d, 4)), low);
+    __m256i b = _mm256_and_si256(_mm256_sub_epi16(h, _mm256_slli_epi16(c, 4)), low);
+    __m256i a = _mm256_and_si256(_mm256_sub_epi16(t, _mm256_slli_epi16(b, 4)), low);
+
+    if (!first) {
+        a = _mm256_add_epi16(a, counts[0]);
+        b = _mm256_add_epi16(b, counts[1]);
+        c = _mm256_add_epi16(c, counts[2]);
+        d = _mm256_add_epi16(d, counts[3]);
+    }
+    counts[0] = a;
+    counts[1] = b;
+    counts[2] = c;
+    counts[3] = d;
+}
+
+static inline __attribute__((always_inline)) void
+lq_nibble_flush_all(const struct lq_nibble_sums *s, bool first, __m256i *counts)
+{
+    lq_nibble_flush(s->t0, s->h0, first, counts);
+    lq_nibble_flush(s->t1, s->h1, first, counts + LQ_NIBBLE_COUNTS);
+    lq_nibble_flush(s->t2, s->h2, first, counts + (size_t)2 * LQ_NIBBLE_COUNTS);
+    lq_nibble_flush(s->t3, s->h3, first, counts + (size_t)3 * LQ_NIBBLE_COUNTS);
+}
+
+/* Of two planes, low words (even) or high words (odd) of each lane side by side. */
+static inline __attribute__((always_inline)) __m256i lq_nibble_even(__m256i plane0, __m256i plane1)
+{
+    return _mm256_blend_epi16(plane0, _mm256_slli_epi32(plane1, 16), 0xaa);
+}
+
+static inline __attribute__((always_inline)) __m256i lq_nibble_odd(__m256i plane0, __m256i plane1)
+{
+    return _mm256_blend_epi16(_mm256_srli_epi32(plane0, 16), plane1, 0xaa);
+}
+
+#endif
