@@ -89,6 +89,9 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->encode_floats = lq_encode_floats_neon;
         kernels->scale_sums = lq_scale_sums_neon;
         kernels->add_floats = lq_add_floats_neon;
+        kernels->finish_sums = lq_finish_sums_neon;
+        kernels->pool_sums = lq_pool_sums_neon;
+        kernels->dense_floats = lq_dense_floats_neon;
         kernels->gemm_levels = lq_gemm_levels_neon;
         kernels->levels_lanes = 4;
         kernels->gemm_bytes = lq_gemm_bytes_neon;

@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "support/guard.h"
 #include "support/suite.h"
+#include "support/tiers.h"
 
 enum { MAX_CHANNELS = 70, MAX_PIXELS = 3 };
 
@@ -250,6 +251,7 @@ int main(void)
 {
     TCase *tests = tcase_create("finish");
 
+    tiers_print();
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, tiers_finish_alike, 0, WAYS);
     tcase_add_test(tests, tiers_pool_alike);
