@@ -515,6 +515,10 @@ struct lq_train_options {
     double checkpoint_minutes; /* 0: 5 */
     bool resume;               /* from that file, if it exists */
 
+    struct lq_model **ret_latent; /* where to leave the float network behind a quantized one, to be
+                                     trained on with other bits, unless NULL; it stays untouched
+                                     where nothing was quantized from floats */
+
     /* Called from the thread that trains; true: write a checkpoint and stop. */
     bool (*event)(void *context, const struct lq_train_event *event);
     void *context;

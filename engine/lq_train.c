@@ -57,6 +57,28 @@ static int start_model(struct lq_model *model, const struct lq_train_options *o,
     return status == LQ_OK ? lq_model_create(model->engine, graph, ret_model, error) : status;
 }
 
+/* The results as models; takes the graphs over, also on failure. */
+static int give(const struct lq_engine *engine, const struct lq_train_options *o,
+                const struct lq_trained *trained, struct lq_model **ret_model,
+                struct lq_error *error)
+{
+    struct lq_model *model = NULL, *latent = NULL;
+    int status = lq_model_create(engine, trained->graph, &model, error);
+
+    if (trained->latent && (status != LQ_OK || !o->ret_latent))
+        lq_graph_destroy(trained->latent);
+    else if (trained->latent)
+        status = lq_model_create(engine, trained->latent, &latent, error);
+    if (status != LQ_OK) {
+        lq_model_unref(model);
+        return status;
+    }
+    if (latent)
+        *o->ret_latent = latent;
+    *ret_model = model;
+    return LQ_OK;
+}
+
 int lq_train(struct lq_model *model, const struct lq_dataset *train, const struct lq_dataset *test,
              const struct lq_train_options *options, struct lq_model **ret_model,
              struct lq_error *error)
@@ -65,7 +87,7 @@ int lq_train(struct lq_model *model, const struct lq_dataset *train, const struc
     struct lq_train_options o;
     struct lq_model *start = NULL, *quantized = NULL;
     struct lq_program *teacher = NULL;
-    struct lq_graph *graph;
+    struct lq_trained trained;
     int status = lq_train_resolve(options, &o, error);
 
     if (status == LQ_OK)
@@ -82,10 +104,10 @@ int lq_train(struct lq_model *model, const struct lq_dataset *train, const struc
                                          .test = test,
                                          .kernels = kernels};
 
-        status = lq_trainer_run(&input, &o, &graph, error);
+        status = lq_trainer_run(&input, &o, &trained, error);
     }
     lq_program_destroy(teacher);
     lq_model_unref(quantized);
     lq_model_unref(start);
-    return status == LQ_OK ? lq_model_create(model->engine, graph, ret_model, error) : status;
+    return status == LQ_OK ? give(model->engine, &o, &trained, ret_model, error) : status;
 }

@@ -97,6 +97,11 @@ const char *lq_tape_bad_node(const struct lq_tape *tape);
 int lq_tape_export(const struct lq_tape *tape, const float *values, struct lq_graph **ret_graph,
                    struct lq_error *error) LQ_MUST_CHECK;
 
+/* The float network behind it: a copy of a float graph of the same nodes, without the quantizers,
+ * with the tape's parameters and running statistics. Errors: LQ_ERR_INVALID, LQ_ERR_MEMORY. */
+int lq_tape_export_latent(const struct lq_tape *tape, const struct lq_graph *graph,
+                          struct lq_graph **ret_graph, struct lq_error *error) LQ_MUST_CHECK;
+
 /* Relative squared errors of a layer's quantizers, as they are now: weights (values as above) and,
  * in the last pass, its input. Index over quantized layers; false beyond the last. */
 struct lq_tape_layer {

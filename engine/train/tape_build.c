@@ -76,15 +76,62 @@ static const struct lq_node *only_reader(const struct lq_graph *graph, const str
     return NULL;
 }
 
+static int add_plainly(struct lq_tape *tape, const struct lq_node *node)
+{
+    switch (node->kind) {
+    case LQ_OP_CONV:
+    case LQ_OP_DENSE:
+        return lq_tape_add_conv(tape, node);
+    case LQ_OP_QUANTIZE:
+        return lq_tape_add_quantize(tape, node);
+    case LQ_OP_BATCH_NORM:
+        return lq_tape_add_norm(tape, node, NULL, NULL);
+    default:
+        return lq_tape_add_plain(tape, node);
+    }
+}
+
+/* Adds the chain of nodes that makes a value before its turn, if it is one that nothing but nodes
+ * already there is needed for; *ret_there: the value is made now. */
+static int add_ahead(struct lq_tape *tape, int value, bool *taken, bool *ret_there)
+{
+    const struct lq_graph *graph = tape->graph;
+    const struct lq_node *chain[8];
+    int length = 0, status = LQ_OK, producer;
+
+    *ret_there = false;
+    for (producer = graph->values[value].producer; producer >= 0 && !taken[producer];
+         producer = graph->values[graph->nodes[producer].inputs[0]].producer) {
+        const struct lq_node *node = &graph->nodes[producer];
+
+        if (length == 8 || node->input_count != 1 || node->kind == LQ_OP_BATCH_NORM)
+            return LQ_OK;
+        chain[length++] = node;
+    }
+    while (length > 0 && status == LQ_OK) {
+        const struct lq_node *node = chain[--length];
+
+        taken[node - graph->nodes] = true;
+        status = add_plainly(tape, node);
+    }
+    *ret_there = true;
+    return status;
+}
+
 /* What can be computed together with a batch normalization, when its turn comes. */
 static int add_norm(struct lq_tape *tape, const struct lq_node *norm, bool *taken)
 {
     const struct lq_graph *graph = tape->graph;
     const struct lq_node *add = only_reader(graph, norm, LQ_OP_ADD), *relu;
+    bool there = false;
+    int status = LQ_OK;
 
-    if (add &&
-        (add->input_count != 2 || add->inputs[add->inputs[0] == norm->output] > norm->output))
-        add = NULL; /* its other input is not there yet */
+    if (add && add->input_count == 2)
+        status = add_ahead(tape, add->inputs[add->inputs[0] == norm->output], taken, &there);
+    if (status != LQ_OK)
+        return status;
+    if (!there)
+        add = NULL; /* its other input comes later */
     relu = only_reader(graph, add ? add : norm, LQ_OP_RELU);
     if (add)
         taken[add - graph->nodes] = true;
@@ -95,17 +142,8 @@ static int add_norm(struct lq_tape *tape, const struct lq_node *norm, bool *take
 
 static int add_node(struct lq_tape *tape, const struct lq_node *node, bool *taken)
 {
-    switch (node->kind) {
-    case LQ_OP_CONV:
-    case LQ_OP_DENSE:
-        return lq_tape_add_conv(tape, node);
-    case LQ_OP_BATCH_NORM:
-        return add_norm(tape, node, taken);
-    case LQ_OP_QUANTIZE:
-        return lq_tape_add_quantize(tape, node);
-    default:
-        return lq_tape_add_plain(tape, node);
-    }
+    taken[node - tape->graph->nodes] = true;
+    return node->kind == LQ_OP_BATCH_NORM ? add_norm(tape, node, taken) : add_plainly(tape, node);
 }
 
 static int add_nodes(struct lq_tape *tape)

@@ -152,3 +152,28 @@ int lq_tape_set_latent(struct lq_tape *tape, const struct lq_graph *from, struct
     }
     return LQ_OK;
 }
+
+int lq_tape_export_latent(const struct lq_tape *tape, const struct lq_graph *graph,
+                          struct lq_graph **ret_graph, struct lq_error *error)
+{
+    struct exporting e = {tape, tape->numbers_values, NULL, error};
+    int status = lq_graph_copy(graph, NULL, &e.to, error);
+
+    for (int i = 0; status == LQ_OK && i < e.to->node_count; i++)
+        for (int param = 0; status == LQ_OK && param < LQ_PARAM_COUNT; param++) {
+            const struct lq_tensor *tensor = e.to->nodes[i].params[param];
+            const void *data =
+                tensor ? find(&e, &e.to->nodes[i], lq_param_text((enum lq_param)param)) : NULL;
+
+            if (tensor && (!data || tensor->dtype != LQ_F32))
+                status = lq_fail(error, LQ_ERR_INVALID, "node '%.64s' is not what was trained",
+                                 e.to->nodes[i].name);
+            else if (tensor) /* of a copy: its arena's */
+                memcpy((void *)tensor->data, data, lq_tensor_bytes(tensor));
+        }
+    if (status == LQ_OK)
+        *ret_graph = e.to;
+    else
+        lq_graph_destroy(e.to);
+    return status;
+}

@@ -278,8 +278,22 @@ static void restore_state(const struct trainer *t, const float *kept)
     }
 }
 
+static int export_tape(struct trainer *t, bool final, struct lq_trained *ret_trained)
+{
+    struct lq_trained trained = {NULL, NULL};
+    int status = lq_tape_export(t->tape, NULL, &trained.graph, t->error);
+
+    if (status == LQ_OK && final && t->input->latent)
+        status = lq_tape_export_latent(t->tape, t->input->latent, &trained.latent, t->error);
+    if (status == LQ_OK)
+        *ret_trained = trained;
+    else
+        lq_graph_destroy(trained.graph);
+    return status;
+}
+
 /* The network as it would be kept if this were the end. The run goes on as if it had not been. */
-static int export_network(struct trainer *t, bool final, struct lq_graph **ret_graph)
+static int export_network(struct trainer *t, bool final, struct lq_trained *ret_trained)
 {
     int64_t images = final ? t->options->reestimate : 0;
     float *kept;
@@ -288,7 +302,7 @@ static int export_network(struct trainer *t, bool final, struct lq_graph **ret_g
     if (t->average && images == 0)
         images = AVERAGE_IMAGES;
     if (images == 0)
-        return lq_tape_export(t->tape, NULL, ret_graph, t->error);
+        return export_tape(t, final, ret_trained);
     kept = keep_state(t, NULL);
     if (!kept)
         return lq_fail_memory(t->error);
@@ -297,7 +311,7 @@ static int export_network(struct trainer *t, bool final, struct lq_graph **ret_g
         memcpy(lq_tape_values(t->tape), t->average, lq_tape_numbers(t->tape) * sizeof(float));
     status = estimate_statistics(t, images);
     if (status == LQ_OK)
-        status = lq_tape_export(t->tape, NULL, ret_graph, t->error);
+        status = export_tape(t, final, ret_trained);
     restore_state(t, kept);
     free(kept);
     return status;
@@ -333,16 +347,16 @@ static bool can_evaluate(const struct trainer *t)
 static int end_epoch(struct trainer *t)
 {
     int64_t epoch = t->step / t->epoch_steps;
-    struct lq_graph *graph;
+    struct lq_trained trained;
     double top1 = -1;
     int status = LQ_OK;
 
     if (t->options->evaluate_every && epoch % t->options->evaluate_every == 0 &&
         t->step < t->steps && can_evaluate(t)) {
-        status = export_network(t, false, &graph);
+        status = export_network(t, false, &trained);
         if (status == LQ_OK) {
-            status = evaluate(t, graph, &top1);
-            lq_graph_destroy(graph);
+            status = evaluate(t, trained.graph, &top1);
+            lq_graph_destroy(trained.graph);
         }
     }
     if (status == LQ_OK)
@@ -387,27 +401,46 @@ static void describe(const struct trainer *t, char *text, size_t size)
              o->quantizer == LQ_QUANTIZER_UNIFORM ? "uniform" : "learned");
 }
 
-static int finish(struct trainer *t, struct lq_graph **ret_graph)
+/* A copy that says how it was trained, in place of the graph, which is destroyed. */
+static int add_provenance(const struct trainer *t, struct lq_graph **graph)
 {
-    struct lq_entry entry = {"trained", t->settings};
-    struct lq_graph *graph, *named = NULL;
+    const struct lq_entry entries[] = {{"trained", t->settings},
+                                       {"augmentation", t->options->augmentation}};
+    int status = LQ_OK;
+
+    for (int i = 0; i < 2 && *graph && status == LQ_OK; i++) {
+        struct lq_graph *copy;
+
+        status = lq_graph_copy(*graph, &entries[i], &copy, t->error);
+        if (status == LQ_OK) {
+            lq_graph_destroy(*graph);
+            *graph = copy;
+        }
+    }
+    return status;
+}
+
+static int finish(struct trainer *t, struct lq_trained *ret_trained)
+{
+    struct lq_trained trained;
     double top1 = -1;
-    int status = export_network(t, true, &graph);
+    int status = export_network(t, true, &trained);
 
     if (status != LQ_OK)
         return status;
     if (can_evaluate(t))
-        status = evaluate(t, graph, &top1);
+        status = evaluate(t, trained.graph, &top1);
     if (status == LQ_OK)
-        status = lq_graph_copy(graph, &entry, &named, t->error);
-    lq_graph_destroy(graph);
+        status = add_provenance(t, &trained.graph);
+    if (status == LQ_OK)
+        status = add_provenance(t, &trained.latent);
     if (status == LQ_OK) {
-        entry = (struct lq_entry){"augmentation", t->options->augmentation};
-        status = lq_graph_copy(named, &entry, ret_graph, t->error);
-        lq_graph_destroy(named);
-    }
-    if (status == LQ_OK)
         tell(t, LQ_TRAIN_FINISHED, top1);
+        *ret_trained = trained;
+    } else {
+        lq_graph_destroy(trained.graph);
+        lq_graph_destroy(trained.latent);
+    }
     return status;
 }
 
@@ -525,7 +558,7 @@ static int resume(struct trainer *t)
 }
 
 int lq_trainer_run(const struct lq_trainer_input *input, const struct lq_train_options *options,
-                   struct lq_graph **ret_graph, struct lq_error *error)
+                   struct lq_trained *ret_trained, struct lq_error *error)
 {
     struct trainer t = {.input = input, .options = options, .error = error};
     int status = init_loading(&t);
@@ -545,7 +578,7 @@ int lq_trainer_run(const struct lq_trainer_input *input, const struct lq_train_o
     if (status == LQ_OK)
         status = run_steps(&t);
     if (status == LQ_OK)
-        status = finish(&t, ret_graph);
+        status = finish(&t, ret_trained);
     lq_loader_destroy(t.loader);
     lq_runner_destroy(t.teacher);
     lq_tape_destroy(t.tape);

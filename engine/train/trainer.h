@@ -23,8 +23,12 @@ int lq_train_resolve(const struct lq_train_options *options, struct lq_train_opt
                      struct lq_error *error) LQ_MUST_CHECK;
 
 /* Errors: those of lq_train. */
+struct lq_trained {
+    struct lq_graph *graph;
+    struct lq_graph *latent; /* the float network behind it; NULL: the input had none */
+};
 int lq_trainer_run(const struct lq_trainer_input *input, const struct lq_train_options *options,
-                   struct lq_graph **ret_graph, struct lq_error *error) LQ_MUST_CHECK;
+                   struct lq_trained *ret_trained, struct lq_error *error) LQ_MUST_CHECK;
 
 /* A copy with random weights: normal, of variance 2 / (inputs of a dot product) for convolutions, 1
  * / (the same) for dense layers (He et al. 2015); biases 0; batch normalizations gamma 1, beta 0,

@@ -41,6 +41,7 @@ static const struct cli_option options[] = {
     {"validate", 0, "N", "hold out every N-th training image, and evaluate on these"},
     {"evaluate-every", 0, "EPOCHS", "and at the end; default 1, 0: at the end only"},
     {"reestimate", 0, "N", "take BatchNorm statistics from N training images at the end"},
+    {"latent", 0, "OUT.lq", "write the float weights behind the quantized ones too, for --init"},
     {"seed", 0, "N", "of weights, order and augmentation; default 1"},
     {"threads", 0, "N", "default: one for each CPU"},
     {"checkpoint", 'c', "FILE", "keep the state of the training here, as safetensors"},
@@ -217,6 +218,8 @@ static int read_options(struct training *t)
         return cli_fail(CLI_USAGE, "train: one of the options --arch and --init is needed");
     if (cli_value(a, "resume") && !cli_value(a, "checkpoint"))
         return cli_fail(CLI_USAGE, "train: option --resume needs --checkpoint");
+    if (cli_value(a, "latent") && !bits)
+        return cli_fail(CLI_USAGE, "train: option --latent needs --bits");
     if (bits)
         status = cli_bits(a, "bits", bits, &o->bits);
     if (status == CLI_OK)
@@ -357,10 +360,12 @@ static int train(struct training *t)
 {
     const struct cli_arguments *a = t->arguments;
     const char *teacher = cli_value(a, "teacher");
-    struct lq_model *model = NULL, *trained = NULL;
+    struct lq_model *model = NULL, *trained = NULL, *latent = NULL;
     struct lq_dataset *images = NULL, *test = NULL;
     struct lq_error error = {0};
     int status = open_network(t, &model, &error);
+
+    t->options.ret_latent = cli_value(a, "latent") ? &latent : NULL;
 
     if (status == LQ_OK && teacher)
         status = lq_model_open(a->engine, teacher, &t->options.teacher, &error);
@@ -371,11 +376,15 @@ static int train(struct training *t)
     end_line(t);
     if (status == LQ_OK)
         status = lq_model_save(trained, cli_value(a, "output"), &error);
+    if (status == LQ_OK && latent)
+        status = lq_model_save(latent, cli_value(a, "latent"), &error);
     if (status == LQ_OK)
         printf("-> %s\n", cli_value(a, "output"));
     lq_model_unref(trained);
+    lq_model_unref(latent);
     lq_model_unref(t->options.teacher);
     lq_model_unref(model);
+    t->options.ret_latent = NULL;
     lq_dataset_close(images);
     lq_dataset_close(test);
     if (status == LQ_ERR_CANCELLED && t->options.checkpoint)

@@ -16,7 +16,9 @@
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "format/onnx.h"
+#include "graph/session.h"
 #include "support/onnx_text.h"
+#include "support/tiny_model.h"
 #include "train/tape.h"
 
 enum { BATCH = 6, THREADS = 2, ROOM = 1 << 16 };
@@ -193,6 +195,19 @@ START_TEST(test_residual)
 }
 END_TEST
 
+/* A shortcut without parameters is computed ahead of the normalization that it is added to. */
+START_TEST(test_shortcut)
+{
+    check_net(CONV_W1 BN("1") "w2 8,8,3,3 0 0.3\n" BN("2") HEAD_W,
+              "tensor s int64 2 0 0\ntensor e int64 2 9 7\n"
+              "tensor ax int64 2 2 3\ntensor st int64 2 2 2\n"
+              "Conv x,w1 a pads=[1,1,1,1]\nBatchNormalization a,g1,b1,m1,v1 n\nRelu n r\n"
+              "Conv r,w2 c pads=[1,1,1,1] strides=[2,2]\nBatchNormalization c,g2,b2,m2,v2 d\n"
+              "Slice r,s,e,ax,st h\nAveragePool h i kernel_shape=[1,1]\n"
+              "Add d,i k\nRelu k z\n" HEAD);
+}
+END_TEST
+
 START_TEST(test_pools)
 {
     check_net(CONV_W1 HEAD_W,
@@ -239,6 +254,54 @@ START_TEST(test_flatten_map)
 }
 END_TEST
 
+/* With running statistics the tape's forward pass is the exported network's: the same codes, so the
+ * same integers; the floats between differ by rounding. */
+START_TEST(test_forward_is_served)
+{
+    struct lq_tape_options options = {.batch = BATCH,
+                                      .threads = 2,
+                                      .kernels = &kernels,
+                                      .basis_momentum = 0.9,
+                                      .statistics_momentum = 0.5};
+    const struct lq_lower_options lower = {LQ_FORM_AUTO, false, &kernels};
+    enum { INPUT = BATCH * 8 * 8 * 3, CLASSES = 4 };
+    struct lq_graph *graph, *exported;
+    struct lq_program *program;
+    struct lq_runner *runner;
+    struct lq_tape *tape;
+    struct lq_error error = {0};
+    float input[INPUT], served[BATCH * CLASSES], d_logits[BATCH * CLASSES];
+    const float *logits;
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, 7, 0); /* a value at a threshold could fall to either side */
+    for (int i = 0; i < INPUT; i++)
+        input[i] = lq_rng_normal(&rng);
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        d_logits[i] = lq_rng_normal(&rng);
+    ck_assert_int_eq(tiny_graph(1, &graph, &error), LQ_OK);
+    ck_assert_int_eq(lq_tape_create(graph, &options, &tape, &error), LQ_OK);
+    for (int step = 0; step < 4; step++) {
+        lq_tape_forward(tape, input, BATCH, LQ_TAPE_TRAIN, &logits);
+        lq_tape_backward(tape, d_logits);
+        for (size_t i = 0; i < lq_tape_numbers(tape); i++)
+            lq_tape_values(tape)[i] -= 0.01f * lq_tape_gradients(tape)[i];
+    }
+    ck_assert_int_eq(lq_tape_export(tape, NULL, &exported, &error), LQ_OK);
+    ck_assert_int_eq(lq_program_create(exported, &lower, &program, &error), LQ_OK);
+    ck_assert_int_eq(lq_runner_create(program, 1, &runner, &error), LQ_OK);
+    ck_assert_int_eq(lq_runner_run(runner, input, LQ_NHWC, BATCH, served, &error), LQ_OK);
+    lq_tape_forward(tape, input, BATCH, LQ_TAPE_EVALUATE, &logits);
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        ck_assert_float_eq_tol(logits[i], served[i], 1e-4f * (1 + fabsf(served[i])));
+    lq_runner_destroy(runner);
+    lq_program_destroy(program);
+    lq_graph_destroy(exported);
+    lq_tape_destroy(tape);
+    lq_graph_destroy(graph);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("backward");
@@ -248,10 +311,12 @@ int main(void)
     tcase_add_test(tests, test_conv_and_dense);
     tcase_add_test(tests, test_norm_relu);
     tcase_add_test(tests, test_residual);
+    tcase_add_test(tests, test_shortcut);
     tcase_add_test(tests, test_pools);
     tcase_add_test(tests, test_clip_pad_slice);
     tcase_add_test(tests, test_lrn_concat);
     tcase_add_test(tests, test_softmax);
     tcase_add_test(tests, test_flatten_map);
+    tcase_add_test(tests, test_forward_is_served);
     return suite_main("backward", tests);
 }

@@ -260,6 +260,34 @@ START_TEST(test_learns_with_extras)
 }
 END_TEST
 
+/* Bits go down step by step: the float weights behind the quantized ones are trained on. */
+START_TEST(test_latent)
+{
+    struct told told;
+    struct lq_train_options options = usual(&told, 4, 6);
+    struct lq_model *trained = NULL, *latent = NULL, *second = NULL;
+    struct lq_model_info info;
+    struct lq_error error = {0};
+
+    options.ret_latent = &latent;
+    ck_assert_msg(lq_train(model, train, test, &options, &trained, &error) == LQ_OK, "%s",
+                  error.text);
+    ck_assert_ptr_nonnull(latent);
+    lq_model_get_info(latent, &info);
+    ck_assert_int_eq(info.quantized_macs, 0);
+    ck_assert_double_gt(evaluate(latent), 50);
+    options = usual(&told, 2, 6);
+    options.scratch = false;
+    options.rate = 0.03;
+    ck_assert_msg(lq_train(latent, train, test, &options, &second, &error) == LQ_OK, "%s",
+                  error.text);
+    ck_assert_double_gt(told.top1, 95);
+    lq_model_unref(trained);
+    lq_model_unref(latent);
+    lq_model_unref(second);
+}
+END_TEST
+
 static void save(struct lq_model *trained, const char *name, char *path)
 {
     struct lq_error error = {0};
@@ -422,6 +450,7 @@ int main(void)
     tcase_add_test(tests, test_learns_quantized);
     tcase_add_test(tests, test_learns_uniform);
     tcase_add_test(tests, test_learns_with_extras);
+    tcase_add_test(tests, test_latent);
     tcase_add_test(tests, test_resume);
     tcase_add_test(tests, test_bad_checkpoints);
     tcase_add_test(tests, test_divergence);
