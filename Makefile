@@ -235,12 +235,22 @@ deb: dist ## a Debian package, checked by lintian: build/lqnet_VERSION_ARCH.deb
 deb-test: ## install, serve, upgrade and purge it in a bare root (MODEL=FILE.lq PICTURE=FILE.jpg; as root)
 	@sh tests/deb.sh build/lqnet_$(VERSION)_$$(dpkg --print-architecture).deb $(MODEL) $(PICTURE)
 
+# docker, or podman's tools where no daemon runs; a local base image for these: docker/base-image.sh.
+IMAGE    ?= lqnet:$(VERSION)
+image: ## the container image (IMAGE=NAME:TAG), by buildah or docker
+	@if command -v buildah >/dev/null; then \
+	  buildah $${STORAGE:---storage-driver vfs} bud --isolation chroot --format docker -f docker/Dockerfile -t $(IMAGE) .; \
+	else docker build -f docker/Dockerfile -t $(IMAGE) .; fi
+
+image-test: ## run it locked down and look at it from outside (MODEL=FILE.lq FOLDER=pictures; as root, podman and runc)
+	@sh tests/image.sh $(IMAGE) $(MODEL) $(FOLDER)
+
 clean: ## remove build/
 	rm -rf build
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all dist deb deb-test run bench bench-kernels bench-networks neon deps-arm install suites test asan tsan layers lint format deps clean help
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' Makefile) suites
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES)) $(SIMDE_OBJECTS:.o=.d) \
     $(wildcard $(ARM)/*/*/*.d $(ARM)/*/*/*/*.d)

@@ -1,0 +1,54 @@
+#!/bin/sh
+# collect.sh ROOT - completes the tree of an image whose programs are in ROOT/usr/bin: the libraries that they load (found
+# without running them, so that another architecture's work too), the loader, certificates, the user, models.
+set -eu
+root=$1
+programs=$(find "$root/usr/bin" -type f)
+header=$(readelf -p .interp $programs | sed -n 's/.*\] *//p' | head -n 1)
+strip=strip
+
+# Where the loader will look: a program's own path first, then the architecture's folder.
+case $header in
+*x86-64*) triplet=x86_64-linux-gnu ;;
+*aarch64*) triplet=aarch64-linux-gnu strip=aarch64-linux-gnu-strip ;;
+*)
+    echo "collect.sh: no folder of libraries is known for the loader '$header'" >&2
+    exit 1
+    ;;
+esac
+folders="/usr/lib/$triplet/openblas-pthread /usr/lib/$triplet /lib/$triplet /usr/$triplet/lib"
+
+needed() { readelf -d "$@" | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p' | sort -u; }
+
+# Adds what the files need, and what that needs.
+add() {
+    for name in $(needed "$@"); do
+        for folder in $folders; do
+            [ -e "$folder/$name" ] || continue
+            [ ! -e "$root$folder/$name" ] || break
+            install -D -m 644 "$folder/$name" "$root$folder/$name"
+            add "$root$folder/$name"
+            break
+        done
+        ls "$root"/*/*/"$name" "$root"/*/*/*/"$name" "$root"/*/*/*/*/"$name" 2>/dev/null | grep -q . || {
+            echo "collect.sh: $name is needed, and in none of: $folders" >&2
+            exit 1
+        }
+    done
+}
+
+rm -rf "$root/usr/share" # manual pages: nobody reads them in there
+add $programs
+for folder in /usr/lib/$triplet /lib/$triplet /usr/$triplet/lib; do
+    loader=$folder/$(basename "$header")
+    [ ! -e "$loader" ] || install -D -m 755 "$loader" "$root$header"
+done
+test -x "$root$header"
+$strip --strip-unneeded $programs
+install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+printf 'root:x:0:0:root:/:/sbin/nologin\nlqnet:x:65532:65532:lqnet:/:/sbin/nologin\n' >"$root/etc/passwd"
+printf 'root:x:0:\nlqnet:x:65532:\n' >"$root/etc/group"
+mkdir -p "$root/models"
+for model in models/*.lq; do
+    [ ! -f "$model" ] || install -m 644 -t "$root/models" "$model"
+done
