@@ -6,9 +6,11 @@
 #include "http_private.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +18,9 @@
 
 /* TLS 1.2 at least, and nothing that GnuTLS itself holds for weak. */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:%SERVER_PRECEDENCE"
+
+/* While it drains: open connections that bring no request for so long are closed. */
+#define QUIET_US 50000
 
 static int start_listener(struct http_listener *listener, int64_t threads, int64_t connections,
                           struct lq_error *error)
@@ -148,29 +153,79 @@ int http_reload(struct http_server *server, struct lq_error *error)
                : LQ_OK;
 }
 
+/* Hands over what the kernel has accepted already: closing the socket would reset it. */
+static void take_backlog(struct http_listener *listener)
+{
+    for (;;) {
+        struct pollfd ready = {.fd = listener->fd, .events = POLLIN};
+        struct sockaddr_storage address;
+        socklen_t length = sizeof(address);
+        int fd = -1;
+
+        if (poll(&ready, 1, 0) > 0)
+            fd = accept4(listener->fd, (struct sockaddr *)&address, &length,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return;
+        if (MHD_add_connection(listener->daemon, fd, (struct sockaddr *)&address, length) !=
+            MHD_YES)
+            return; /* the library has closed it */
+    }
+}
+
 /* No new connections. The library leaves the socket to us. */
 static void quiesce(struct http_server *server)
 {
     for (int i = 0; i < server->listener_count; i++) {
         struct http_listener *listener = &server->listeners[i];
 
-        if (listener->daemon && !listener->quiet)
+        if (listener->daemon && !listener->quiet) {
             MHD_quiesce_daemon(listener->daemon);
+            take_backlog(listener);
+            http_unlisten(listener);
+        }
         listener->quiet = true;
     }
+}
+
+/* Has a client sent what nobody has read yet? */
+static bool has_input(const struct http_server *server)
+{
+    for (const struct connection *c = server->connections; c; c = c->next) {
+        int bytes = 0;
+
+        if (ioctl(c->fd, FIONREAD, &bytes) == 0 && bytes > 0)
+            return true;
+    }
+    return false;
+}
+
+static void wait_drained(struct http_server *server, int64_t until_us)
+{
+    struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+
+    pthread_cond_timedwait(&server->drained, &server->lock, &until);
 }
 
 void http_drain(struct http_server *server, int64_t timeout_us)
 {
     int64_t until_us = clock_now_us() + timeout_us;
-    struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+    bool busy = true;
 
-    atomic_store(&server->draining, true);
+    atomic_store(&server->draining, true); /* every reply now ends its connection */
     quiesce(server);
     pthread_mutex_lock(&server->lock);
-    while (server->requests > 0 &&
-           pthread_cond_timedwait(&server->drained, &server->lock, &until) == 0)
-        ;
+    while (busy && clock_now_us() < until_us) {
+        int64_t quiet_us = clock_now_us() + QUIET_US;
+        unsigned long long requests = atomic_load(&server->next_id);
+
+        if (server->requests > 0)
+            wait_drained(server, until_us);
+        else if (server->connections) /* a request may be on its way */
+            wait_drained(server, quiet_us < until_us ? quiet_us : until_us);
+        busy =
+            server->requests > 0 || requests != atomic_load(&server->next_id) || has_input(server);
+    }
     pthread_mutex_unlock(&server->lock);
 }
 

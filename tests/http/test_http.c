@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "support/suite.h"
+#include <arpa/inet.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
@@ -402,6 +403,68 @@ START_TEST(end_with_a_request_in_flight)
 }
 END_TEST
 
+/* Asks, each time over a new connection, until none is to be had. */
+static void *ask_until_refused(void *argument)
+{
+    struct client *c = argument;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)c->daemon->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    char head[128];
+    int length = snprintf(head, sizeof(head),
+                          "POST /v2/models/tiny/classify HTTP/1.1\r\nHost: a\r\n"
+                          "Content-Length: %lu\r\n\r\n",
+                          c->size);
+
+    for (;;) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        struct answer answer;
+
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+            close(fd);
+            return NULL;
+        }
+        send(fd, head, (size_t)length, MSG_NOSIGNAL);
+        send(fd, c->jpeg, c->size, MSG_NOSIGNAL);
+        answer = daemon_read(fd);
+        close(fd);
+        c->good += answer.status == 200;
+        c->busy += answer.status != 200;
+        answer_free(&answer);
+    }
+}
+
+/* So is one whose connection only the kernel knows so far. */
+START_TEST(end_under_load)
+{
+    enum { CLIENTS = 8 };
+    struct daemon d;
+    struct client clients[CLIENTS];
+    pthread_t threads[CLIENTS];
+    unsigned long size;
+    unsigned char *jpeg = make_jpeg(256, &size);
+
+    daemon_start(&d, NULL);
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){&d, jpeg, size, 0, 0, ""};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_until_refused, &clients[i]), 0);
+    }
+    for (int i = 0; i < 20; i++) { /* the others have been answered, too */
+        struct answer answer = daemon_ask(&d, "POST", "/v2/models/tiny/classify", NULL, jpeg, size);
+
+        ck_assert_int_eq(answer.status, 200);
+        answer_free(&answer);
+    }
+    ck_assert_int_eq(daemon_stop(&d), 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_gt(clients[i].good, 0);
+        ck_assert_int_eq(clients[i].busy, 0);
+    }
+    tjFree(jpeg);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("http");
@@ -418,5 +481,6 @@ int main(void)
     tcase_add_test(tests, pipelined);
     tcase_add_test(tests, many_clients);
     tcase_add_test(tests, end_with_a_request_in_flight);
+    tcase_add_test(tests, end_under_load);
     return suite_main("http", tests);
 }
