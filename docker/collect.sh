@@ -37,7 +37,7 @@ add() {
     done
 }
 
-rm -rf "$root/usr/share" # manual pages: nobody reads them in there
+rm -rf "$root/usr/share" "$root/usr/lib/systemd" # manual pages, the unit: nobody reads them in there
 add $programs
 for folder in /usr/lib/$triplet /lib/$triplet /usr/$triplet/lib; do
     loader=$folder/$(basename "$header")

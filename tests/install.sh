@@ -21,10 +21,11 @@ quiet() { [ -z "$("$@" 2>&1)" ]; }
 
 check 'installs' make --no-print-directory install DESTDIR="$root" PREFIX=/usr FLAVOUR="$(basename "$build")"
 for file in bin/lqnet bin/lqnetd share/man/man1/lqnet.1 share/man/man5/lqnetd.conf.5 share/man/man8/lqnetd.8 \
-    share/bash-completion/completions/lqnet share/bash-completion/completions/lqnetd; do
+    lib/systemd/system/lqnetd.service share/bash-completion/completions/lqnet share/bash-completion/completions/lqnetd; do
     check "/usr/$file" test -s "$root/usr/$file"
 done
-check 'nothing else' test "$(find "$root/usr" "$root/etc" -type f | wc -l)" = 8
+check 'the unit starts what was installed' grep -q '^ExecStart=/usr/bin/lqnetd --config /etc/lqnet/lqnetd.conf' "$root/usr/lib/systemd/system/lqnetd.service"
+check 'nothing else' test "$(find "$root/usr" "$root/etc" -type f | wc -l)" = 9
 check 'settings name a folder of models by its whole path' grep -q '^models = /var/lib/lqnet/models$' "$root/etc/lqnet/lqnetd.conf"
 check 'settings are right' "$root/usr/bin/lqnetd" --config "$root/etc/lqnet/lqnetd.conf" --check-config
 for key in $(sed -n 's/^\([a-z_]*\) = .*/\1/p' etc/lqnetd.conf); do
