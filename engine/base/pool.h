@@ -2,8 +2,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * The calling thread works too, so a pool of one has no threads of its own. Idle workers sleep in a
- * futex (condition variable); none spins. One thread at a time may call lq_pool_run on a pool.
+ * The calling thread works too, so a pool of one has no threads of its own. Workers look for the
+ * next loop for 50 us, then sleep in a futex (condition variable) until there is one: an idle pool
+ * takes no time. One thread at a time may call lq_pool_run on a pool.
  */
 #ifndef LQ_BASE_POOL_H
 #define LQ_BASE_POOL_H

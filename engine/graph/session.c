@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Several images: each thread computes whole images by itself, with buffers of its own. One image:
- * its steps are split over the threads.
+ * As many images as there are threads, or a multiple: each thread computes whole images by itself,
+ * with buffers of its own. Each of those that are left over is split, step by step.
  */
 #include "graph/session.h"
 
@@ -250,15 +250,16 @@ static int run_batch(struct batch *batch, int count, struct lq_error *error)
 {
     struct lq_runner *runner = batch->runner;
     const struct lq_graph *graph = runner->program->graph;
+    int whole;
 
     batch->input_floats = (size_t)lq_shape_elements(&graph->values[graph->input].shape);
     batch->output_floats = (size_t)lq_graph_classes(graph);
     atomic_init(&batch->bad, count);
     atomic_init(&batch->cancelled, false);
-    if (count == 1)
-        run_image(batch, 0, 0, runner->pool);
-    else
-        lq_pool_run(runner->pool, count, run_item, batch);
+    whole = count / runner->threads * runner->threads;
+    lq_pool_run(runner->pool, whole, run_item, batch);
+    for (int image = whole; image < count; image++)
+        run_image(batch, image, 0, runner->pool);
     if (atomic_load(&batch->cancelled))
         return lq_fail(error, LQ_ERR_CANCELLED, "cancelled");
     int bad = atomic_load(&batch->bad);

@@ -44,14 +44,29 @@ static int prepare(struct lq_arena *arena, const struct lq_step_spec *spec, lq_s
     return LQ_OK;
 }
 
-static void affine_run(const struct lq_step *step, const struct lq_run *run)
-{
-    const struct state *state = step->state;
-    struct lq_map map = lq_shape_map(&step->output.shape);
-    const float *input = run->inputs[0];
-    float *output = run->output;
+struct work {
+    const struct lq_step *step;
+    const struct lq_run *run;
+};
 
-    for (int pixel = 0; pixel < map.height * map.width; pixel++) {
+static size_t row_elements(const struct lq_step *step)
+{
+    struct lq_map map = lq_shape_map(&step->output.shape);
+
+    return (size_t)map.width * (size_t)map.channels;
+}
+
+static void affine_row(void *context, int row, int worker)
+{
+    const struct work *work = context;
+    const struct state *state = work->step->state;
+    struct lq_map map = lq_shape_map(&work->step->output.shape);
+    size_t start = (size_t)row * row_elements(work->step);
+    const float *input = (const float *)work->run->inputs[0] + start;
+    float *output = (float *)work->run->output + start;
+
+    (void)worker;
+    for (int pixel = 0; pixel < map.width; pixel++) {
         for (int c = 0; c < map.channels; c++) {
             float y = state->scale ? state->scale[c] * input[c] + state->shift[c] : input[c];
 
@@ -62,6 +77,13 @@ static void affine_run(const struct lq_step *step, const struct lq_run *run)
     }
 }
 
+static void affine_run(const struct lq_step *step, const struct lq_run *run)
+{
+    struct work work = {step, run};
+
+    lq_step_rows(step, run, affine_row, &work);
+}
+
 int lq_affine_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
                       struct lq_step *ret_step, struct lq_error *error)
 {
@@ -69,19 +91,29 @@ int lq_affine_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
 }
 
 /* Inputs are added from left to right; only the last sum is clamped. */
+static void add_row(void *context, int row, int worker)
+{
+    const struct work *work = context;
+    const struct state *state = work->step->state;
+    size_t elements = row_elements(work->step), start = (size_t)row * elements;
+    const float *sum = (const float *)work->run->inputs[0] + start;
+    float *output = (float *)work->run->output + start;
+
+    (void)worker;
+    for (int input = 1; input < work->step->input_count; input++) {
+        bool last = input == work->step->input_count - 1;
+
+        state->add_floats(sum, (const float *)work->run->inputs[input] + start, elements,
+                          last ? state->min : -INFINITY, last ? state->max : INFINITY, output);
+        sum = output;
+    }
+}
+
 static void add_run(const struct lq_step *step, const struct lq_run *run)
 {
-    const struct state *state = step->state;
-    size_t elements = (size_t)lq_shape_elements(&step->output.shape);
-    const float *sum = run->inputs[0];
+    struct work work = {step, run};
 
-    for (int input = 1; input < step->input_count; input++) {
-        bool last = input == step->input_count - 1;
-
-        state->add_floats(sum, run->inputs[input], elements, last ? state->min : -INFINITY,
-                          last ? state->max : INFINITY, run->output);
-        sum = run->output;
-    }
+    lq_step_rows(step, run, add_row, &work);
 }
 
 int lq_add_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

@@ -27,27 +27,44 @@ struct pooled {
     struct span y, x;
 };
 
-/* Calls `reduce` with the window of every output pixel. */
 typedef void reduce_function(const struct lq_step *step, const struct pooled *window,
                              float *output);
 
-static void each_window(const struct lq_step *step, const struct lq_run *run,
-                        reduce_function *reduce)
+struct work {
+    const struct lq_step *step;
+    const struct lq_run *run;
+    reduce_function *reduce;
+};
+
+static void reduce_row(void *context, int y, int worker)
 {
+    const struct work *work = context;
+    const struct lq_step *step = work->step;
     const struct lq_window *w = &step->attributes->window;
     struct lq_map in = lq_shape_map(&step->inputs[0].shape);
     struct lq_map out = lq_shape_map(&step->output.shape);
-    struct pooled window = {.input = run->inputs[0], .width = in.width, .channels = in.channels};
-    float *output = run->output;
+    struct pooled window = {
+        .input = work->run->inputs[0],
+        .width = in.width,
+        .channels = in.channels,
+        .y = window_span(y * w->stride_h - w->pad_top, w->kernel_h, in.height, w->pad_bottom)};
+    float *output =
+        (float *)work->run->output + (size_t)y * (size_t)out.width * (size_t)out.channels;
 
-    for (int y = 0; y < out.height; y++) {
-        window.y = window_span(y * w->stride_h - w->pad_top, w->kernel_h, in.height, w->pad_bottom);
-        for (int x = 0; x < out.width; x++, output += out.channels) {
-            window.x =
-                window_span(x * w->stride_w - w->pad_left, w->kernel_w, in.width, w->pad_right);
-            reduce(step, &window, output);
-        }
+    (void)worker;
+    for (int x = 0; x < out.width; x++, output += out.channels) {
+        window.x = window_span(x * w->stride_w - w->pad_left, w->kernel_w, in.width, w->pad_right);
+        work->reduce(step, &window, output);
     }
+}
+
+/* Calls `reduce` with the window of every output pixel. */
+static void each_window(const struct lq_step *step, const struct lq_run *run,
+                        reduce_function *reduce)
+{
+    struct work work = {step, run, reduce};
+
+    lq_step_rows(step, run, reduce_row, &work);
 }
 
 static void reduce_max(const struct lq_step *step, const struct pooled *window, float *output)

@@ -5,11 +5,28 @@
 #include "base/status.h"
 #include "ops/encoder.h"
 
+struct work {
+    const struct lq_step *step;
+    const struct lq_run *run;
+};
+
+static void quantize_row(void *context, int row, int worker)
+{
+    const struct work *work = context;
+    const struct lq_encoder *encoder = work->step->state;
+    struct lq_map map = lq_shape_map(&work->step->output.shape);
+    size_t pixel = (size_t)row * (size_t)map.width;
+
+    (void)worker;
+    lq_encoder_run(encoder, (const float *)work->run->inputs[0] + pixel * (size_t)map.channels,
+                   map.width, (uint8_t *)work->run->output + pixel * encoder->pixel_bytes);
+}
+
 static void quantize_run(const struct lq_step *step, const struct lq_run *run)
 {
-    struct lq_map map = lq_shape_map(&step->output.shape);
+    struct work work = {step, run};
 
-    lq_encoder_run(step->state, run->inputs[0], map.height * map.width, run->output);
+    lq_step_rows(step, run, quantize_row, &work);
 }
 
 int lq_quantize_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

@@ -121,6 +121,11 @@ lq_step_prepare lq_quantize_prepare;
 /* The part that all of them share: names, buffers, the function. */
 void lq_step_init(struct lq_step *step, const struct lq_step_spec *spec, lq_step_function *run);
 
+/* Calls work(context, row, worker) for each row of the step's output map, on all threads where that
+ * pays. */
+void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_pool_work *work,
+                  void *context);
+
 /* Splits rows of an output map into tiles of whole rows, about LQ_TILE_PIXELS pixels each, whatever
  * the number of threads. */
 #define LQ_TILE_PIXELS 256

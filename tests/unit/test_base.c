@@ -5,6 +5,7 @@
 #include "support/suite.h"
 #include <math.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/cpu.h"
 #include "base/pool.h"
@@ -105,6 +106,57 @@ START_TEST(cpus)
 }
 END_TEST
 
+static void mark_item(void *context, int item, int worker)
+{
+    atomic_int *counts = context;
+
+    ck_assert(worker >= 0 && worker < 4);
+    atomic_fetch_add(&counts[item], 1);
+}
+
+/* Every item of every loop once, whether workers are awake, late or asleep. */
+START_TEST(pool_loops_follow_each_other)
+{
+    enum { LOOPS = 3000, MOST = 9 };
+    static atomic_int counts[LOOPS][MOST];
+    struct timespec nap = {0, 200000};
+    struct lq_pool *pool = NULL;
+
+    ck_assert_int_eq(lq_pool_create(4, &pool, NULL), LQ_OK);
+    for (int loop = 0; loop < LOOPS; loop++) {
+        if (loop % 500 == 0)
+            nanosleep(&nap, NULL);
+        lq_pool_run(pool, loop % (MOST + 1), mark_item, counts[loop]);
+        for (int item = 0; item < MOST; item++)
+            ck_assert_int_eq(atomic_load(&counts[loop][item]), item < loop % (MOST + 1));
+    }
+    lq_pool_destroy(pool);
+}
+END_TEST
+
+static double cpu_seconds(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+START_TEST(idle_pool_takes_no_time)
+{
+    atomic_int counts[8] = {0};
+    struct timespec nap = {0, 300000000};
+    struct lq_pool *pool = NULL;
+
+    ck_assert_int_eq(lq_pool_create(4, &pool, NULL), LQ_OK);
+    lq_pool_run(pool, 8, mark_item, counts);
+    double before = cpu_seconds();
+    nanosleep(&nap, NULL);
+    ck_assert_double_lt(cpu_seconds() - before, 0.03); /* 3 workers would take 0.9 */
+    lq_pool_destroy(pool);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("base");
@@ -113,6 +165,8 @@ int main(void)
     tcase_add_test(tests, distributions);
     tcase_add_loop_test(tests, every_item_once, 1, 6);
     tcase_add_test(tests, bad_pools);
+    tcase_add_test(tests, pool_loops_follow_each_other);
+    tcase_add_test(tests, idle_pool_takes_no_time);
     tcase_add_test(tests, cpus);
     return suite_main("base", tests);
 }
