@@ -4,8 +4,13 @@
  */
 #include "http_private.h"
 
+#include <stdio.h>
+
 #include "clock.h"
 #include "log.h"
+
+/* A head may hold tens of kilobytes; the log is not to be filled by them. */
+#define MAX_PATH_SHOWN 512
 
 static const char *const stages[] = {
 #define X(name, stage) stage "_us",
@@ -15,8 +20,10 @@ static const char *const stages[] = {
 
 static void log_request(const struct http_request *request, int64_t ns)
 {
+    char path[MAX_PATH_SHOWN + 1];
     struct log_line line;
 
+    snprintf(path, sizeof(path), "%s", request->path);
     log_begin(&line, LOG_INFO, "request");
     log_string(&line, "id", request->id);
     if (request->trace[0])
@@ -25,7 +32,7 @@ static void log_request(const struct http_request *request, int64_t ns)
     if (request->token[0])
         log_string(&line, "token", request->token);
     log_string(&line, "method", request->method);
-    log_string(&line, "path", request->path);
+    log_string(&line, "path", path);
     if (request->model[0])
         log_string(&line, "model", request->model);
     log_int(&line, "status", request->status);

@@ -43,16 +43,21 @@ static double value(const struct daemon *d, const char *series)
     return number;
 }
 
+static void wait_for(const struct daemon *d, const char *series, double wanted)
+{
+    double got = value(d, series);
+
+    for (int i = 0; i < 500 && got != wanted; i++) {
+        usleep(10000);
+        got = value(d, series);
+    }
+    ck_assert_msg(got == wanted, "%s is %g, not %g", series, got, wanted);
+}
+
 /* A request ends a moment after its client has the reply. The one that asks is always there. */
 static void wait_until_idle(const struct daemon *d)
 {
-    double requests = 0;
-
-    for (int i = 0; i < 500 && requests != 1; i++) {
-        usleep(10000);
-        requests = value(d, "lqnet_http_requests_in_flight");
-    }
-    ck_assert(requests == 1);
+    wait_for(d, "lqnet_http_requests_in_flight", 1);
 }
 
 START_TEST(metrics)
@@ -93,6 +98,7 @@ END_TEST
 START_TEST(metrics_of_models)
 {
     struct daemon d;
+    static char large[1000000];
     char tensor[2048];
     int at = snprintf(tensor, sizeof(tensor),
                       "{\"inputs\":[{\"name\":\"input\",\"datatype\":\"FP32\",\"shape\":[3,3,8,8],"
@@ -106,13 +112,15 @@ START_TEST(metrics_of_models)
         ck_assert_int_eq(status_of(daemon_ask(&d, "POST", "/v2/models/tiny/infer", NULL, tensor,
                                               strlen(tensor))),
                          200);
-    ck_assert_int_eq(ask(&d, "POST", "/v2/models/tiny/infer"), 400);
+    memset(large, ' ', sizeof(large)); /* a body that is not read before it is queued */
+    ck_assert_int_eq(
+        status_of(daemon_ask(&d, "POST", "/v2/models/tiny/infer", NULL, large, sizeof(large))),
+        400);
     ck_assert_int_eq(ask(&d, "POST", "/v2/models/bad/infer"), 503);
-    for (int i = 0; i < 500 && value(&d, "lqnet_model_images_total" OF_TINY "}") < 6; i++)
-        usleep(10000); /* a batch ends a moment after its replies */
-    ck_assert(value(&d, "lqnet_model_images_total" OF_TINY "}") == 6);
-    ck_assert(value(&d, "lqnet_model_successes_total" OF_TINY "}") == 2);
-    ck_assert(value(&d, "lqnet_model_failures_total" OF_TINY "}") == 1);
+    /* they are counted a moment after the replies */
+    wait_for(&d, "lqnet_model_images_total" OF_TINY "}", 6);
+    wait_for(&d, "lqnet_model_failures_total" OF_TINY "}", 1);
+    wait_for(&d, "lqnet_model_successes_total" OF_TINY "}", 2);
     ck_assert(value(&d, "lqnet_model_queue_requests" OF_TINY "}") == 0);
     ck_assert(value(&d, "lqnet_queue_requests") == 0);
     ck_assert(value(&d, "lqnet_workers") >= 1);
@@ -188,8 +196,9 @@ START_TEST(ids_and_log)
         "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
         "",
     };
+    static const char end[] = " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     struct daemon d;
-    char request[512];
+    char request[512], large[8192];
     struct answer answer;
 
     daemon_start(&d, NULL);
@@ -210,6 +219,12 @@ START_TEST(ids_and_log)
         ck_assert_msg(!strstr(answer.head, "traceparent"), "%s", answer.head);
         answer_free(&answer);
     }
+    memset(large, 'x', sizeof(large));
+    memcpy(large, "GET /", 5);
+    memcpy(large + 4096, end, sizeof(end));
+    answer = daemon_raw(&d, large, 4096 + strlen(end));
+    ck_assert_int_eq(answer.status, 404);
+    answer_free(&answer);
     FILE *log = fdopen(dup(d.log), "r");
     json_t *line = next_request(log);
     check_text(line, "id", "my-id.1");
@@ -226,6 +241,12 @@ START_TEST(ids_and_log)
     check_text(line, "traceparent", NULL);
     check_text(line, "model", NULL);
     json_decref(line);
+    for (size_t i = 0; i < sizeof(traces) / sizeof(*traces); i++) {
+        line = next_request(log); /* the last one is that of the long path */
+        ck_assert_int_eq(strlen(json_string_value(json_object_get(line, "path"))),
+                         i + 1 == sizeof(traces) / sizeof(*traces) ? 512 : 3);
+        json_decref(line);
+    }
     fclose(log);
     ck_assert_int_eq(daemon_stop(&d), 0);
 }

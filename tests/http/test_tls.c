@@ -166,9 +166,10 @@ START_TEST(a_new_certificate)
     pthread_t clients[CLIENTS];
     struct tls *old;
 
-    start(NULL, NULL);
+    start("--idle-timeout-ms", "600000");
     old = tls_open(d.port, ALL);
     ck_assert_ptr_nonnull(old);
+    ck_assert_int_eq(get_over(old), 200);
     for (int i = 0; i < CLIENTS; i++)
         ck_assert_int_eq(pthread_create(&clients[i], NULL, client_main, NULL), 0);
     for (unsigned char number = 2; number < 12; number++) {
