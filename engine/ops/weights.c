@@ -199,19 +199,22 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
     return LQ_OK;
 }
 
+enum { MAX_NIBBLE_LANES = 64 };
+
 /* Set bits of the fullest of `count` vectors side by side, in `length` nibbles. */
 static int most_set_bits(const uint8_t *nibbles, size_t count, int length)
 {
-    static const uint8_t bits[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    uint16_t set[LQ_NIBBLE_TILE * MAX_NIBBLE_LANES] = {0}; /* a piece has at most 384 bits */
     int most = 0;
 
-    for (size_t lane = 0; lane < count; lane++) {
-        int set = 0;
+    for (int k = 0; k < length; k++, nibbles += count)
+        for (size_t lane = 0; lane < count; lane++) {
+            unsigned pairs = nibbles[lane] - (nibbles[lane] >> 1 & 5u);
 
-        for (int k = 0; k < length; k++)
-            set += bits[nibbles[(size_t)k * count + lane]];
-        most = set > most ? set : most;
-    }
+            set[lane] = (uint16_t)(set[lane] + (pairs & 3) + (pairs >> 2));
+        }
+    for (size_t lane = 0; lane < count; lane++)
+        most = set[lane] > most ? set[lane] : most;
     return most;
 }
 
@@ -261,14 +264,51 @@ static void pack_nibbles(const uint8_t *codes, int taps, int channels, int bit, 
         }
 }
 
+/* One plane of the rows of a panel, as the file has it: rows of whole nibbles are nibbles there
+ * too. */
+static void deal_nibbles(const uint8_t *plane, size_t row_bytes, int rows, int length, size_t step,
+                         uint8_t *ret_nibbles)
+{
+    for (int k = 0; k < length; k += 2, ret_nibbles += 2 * step, plane++) {
+        for (int row = 0; row < rows; row++)
+            ret_nibbles[row] = plane[(size_t)row * row_bytes] & 15;
+        for (int row = 0; row < rows && k + 1 < length; row++)
+            ret_nibbles[step + (size_t)row] = plane[(size_t)row * row_bytes] >> 4;
+    }
+}
+
+static void deal_panels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                        int length, uint8_t *ret_nibbles)
+{
+    int bits = spec->attributes->bits, rows = paneling->columns, lanes = paneling->lanes;
+    int vectors = lq_panels(rows, lanes) * bits;
+    size_t row_bytes = ((size_t)length + 1) / 2;
+    const uint8_t *codes = spec->params[LQ_PARAM_CODES]->data;
+
+    for (int vector = 0; vector < vectors; vector++) {
+        int row = vector / bits * lanes, count = rows - row < lanes ? rows - row : lanes;
+        size_t at = lq_nibble_at(vectors, vector, lanes, length, 0);
+        size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) - at;
+        size_t plane = (size_t)(vector % bits) * (size_t)rows + (size_t)row;
+
+        deal_nibbles(codes + plane * row_bytes, row_bytes, count, length, step, ret_nibbles + at);
+    }
+}
+
 int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                        int taps, int channels, uint8_t *ret_nibbles, int *ret_chunk)
 {
     int bits = spec->attributes->bits, rows = paneling->columns, lanes = paneling->lanes;
     int bytes = (int)lq_nibble_bytes(channels), length = taps * bytes;
     int vectors = lq_panels(rows, lanes) * bits;
-    uint8_t *codes = unpack_codes(spec, rows, taps * channels);
+    uint8_t *codes;
 
+    if (channels % LQ_NIBBLE_CODES == 0) {
+        deal_panels(spec, paneling, length, ret_nibbles);
+        *ret_chunk = longest_chunk(ret_nibbles, vectors, lanes, length);
+        return LQ_OK;
+    }
+    codes = unpack_codes(spec, rows, taps * channels);
     if (!codes)
         return LQ_ERR_MEMORY;
     for (int i = 0; i < rows * bits; i++) {
