@@ -48,7 +48,8 @@ bool route_submit(struct app *app, struct http_request *request, struct generati
 
 /* routes/ */
 route_handler route_server_metadata, route_live, route_ready, route_model_list,
-    route_model_metadata, route_model_ready, route_metrics, route_infer, route_classify,
-    route_repository_index, route_repository_load, route_repository_unload;
+    route_model_metadata, route_model_config, route_model_ready, route_stats, route_openapi,
+    route_metrics, route_infer, route_classify, route_repository_index, route_repository_load,
+    route_repository_unload;
 
 #endif

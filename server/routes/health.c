@@ -13,7 +13,9 @@ void route_server_metadata(struct app *app, struct http_request *request,
     (void)app;
     (void)match;
     text_string(&json, "{\"name\":\"lqnet\",\"version\":\"" LQ_VERSION
-                       "\",\"extensions\":[\"model_repository\"]}");
+                       "\",\"extensions\":[\"binary_tensor_data\",\"classification\","
+                       "\"model_configuration\",\"model_repository\",\"schedule_policy\","
+                       "\"statistics\"]}");
     reply_json(request, 200, &json);
 }
 

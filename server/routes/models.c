@@ -43,22 +43,45 @@ void route_model_list(struct app *app, struct http_request *request,
     reply_json(request, 200, &json);
 }
 
+/* Those that answer, the highest first. */
+static int write_versions(struct app *app, const char *name, struct text *json,
+                          struct lq_error *error)
+{
+    struct registry_item *items = NULL;
+    int count = 0, written = 0;
+    int status = registry_list(app->registry, name, &items, &count, error);
+
+    for (int i = 0; i < count; i++)
+        if (items[i].generation)
+            text_printf(json, "%s\"%s\"", written++ ? "," : "", items[i].version_text);
+    free(items);
+    return status;
+}
+
 void route_model_metadata(struct app *app, struct http_request *request,
                           const struct route_match *match)
 {
     const struct lq_model_info *info = &match->generation->info;
+    struct lq_error error = {0};
     struct text json = {0};
 
-    (void)app;
     text_string(&json, "{\"name\":");
     text_json(&json, match->model);
-    text_printf(&json, ",\"versions\":[\"%s\"],\"platform\":\"lqnet_lq\",\"inputs\":[{\"name\":",
-                match->generation->version_text);
+    text_string(&json, ",\"versions\":[");
+    if (write_versions(app, match->model, &json, &error) != LQ_OK) {
+        text_free(&json);
+        reply_failure(request, &error);
+        return;
+    }
+    text_string(&json, "],\"platform\":\"lqnet_lq\",\"inputs\":[{\"name\":");
     text_json(&json, info->input_name);
     text_printf(&json, ",\"datatype\":\"FP32\",\"shape\":[-1,%d,%d,%d]}],\"outputs\":[{\"name\":",
                 info->channels, info->height, info->width);
     text_json(&json, info->output_name);
-    text_printf(&json, ",\"datatype\":\"FP32\",\"shape\":[-1,%d]}]}", info->classes);
+    text_printf(&json,
+                ",\"datatype\":\"FP32\",\"shape\":[-1,%d]}],"
+                "\"properties\":{\"input_datatypes\":\"FP32 UINT8 BYTES\"}}",
+                info->classes);
     reply_json(request, 200, &json);
 }
 
