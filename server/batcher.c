@@ -46,7 +46,7 @@ static void release_job(struct batcher_worker *worker, struct batcher_job *job)
 static void finish_job(struct batcher_job *job, int images)
 {
     struct generation *generation = job->generation;
-    bool done = job->end == BATCHER_DONE;
+    bool done = job->end == BATCHER_DONE && !(job->has_failed && job->has_failed(job));
     int64_t start = batcher_now_ns();
     int64_t ns[STATS_STAGE_COUNT] = {[STATS_queue] = job->times.queue_ns,
                                      [STATS_compute_input] = job->times.prepare_ns,

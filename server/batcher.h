@@ -54,6 +54,8 @@ struct batcher_job {
      * the caller keeps the reason. */
     bool (*decode)(struct batcher_job *job, int image, uint8_t *ret_pixels);
     bool (*has_left)(const struct batcher_job *job);
+    /* Of a job that is DONE: does it fail all the same, because of what could not be decoded? */
+    bool (*has_failed)(const struct batcher_job *job);
     /* Replies, and frees the job; `job->generation` is held until it returns. */
     void (*finish)(struct batcher_job *job, enum batcher_end end, const struct lq_error *error);
     int count;             /* images; before `prepare` a guess, 1 where it is 0 */

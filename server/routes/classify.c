@@ -125,9 +125,16 @@ static int count_failures(const struct classify_job *job)
     return failures;
 }
 
+static bool has_failed(const struct batcher_job *base)
+{
+    const struct classify_job *job = (const struct classify_job *)base;
+
+    return count_failures(job) == job->count;
+}
+
 static void reply_predictions(const struct classify_job *job)
 {
-    bool none = count_failures(job) == job->count;
+    bool none = has_failed(&job->job);
     int64_t start_ns = clock_now_ns();
     struct text json = {0};
 
@@ -326,7 +333,8 @@ void route_classify(struct app *app, struct http_request *request, const struct 
         reply_error(request, 503, "out of memory");
         return;
     }
-    job->job = (struct batcher_job){.decode = decode, .has_left = has_left, .finish = finish};
+    job->job = (struct batcher_job){
+        .decode = decode, .has_left = has_left, .has_failed = has_failed, .finish = finish};
     job->request = request;
     if (!begin(job, &app->config, match->generation) ||
         !route_submit(app, request, match->generation, &job->job))

@@ -89,6 +89,11 @@ static bool has_left(const struct batcher_job *base)
     return http_client_left(((const struct infer_job *)base)->request);
 }
 
+static bool has_failed(const struct batcher_job *base)
+{
+    return pictures_first_failure(&((const struct infer_job *)base)->pictures) >= 0;
+}
+
 static void reply_outputs(struct infer_job *job)
 {
     const struct generation *generation = job->job.generation;
@@ -165,7 +170,7 @@ static struct infer_job *create(struct app *app, struct http_request *request,
     if (!job)
         return NULL;
     *job = (struct infer_job){
-        .job = {.has_left = has_left, .finish = finish},
+        .job = {.has_left = has_left, .has_failed = has_failed, .finish = finish},
         .request = request,
         .config = &app->config,
         .body = {bytes, size, header_length, type && strncasecmp(type, "image/", 6) == 0},
@@ -175,13 +180,17 @@ static struct infer_job *create(struct app *app, struct http_request *request,
 }
 
 /* What can be done at once; false: replied. */
-static bool begin(struct infer_job *job, const struct lq_model_info *info)
+static bool begin(struct infer_job *job, const struct generation *generation)
 {
+    const struct lq_model_info *info = &generation->info;
     struct lq_error error = {0};
-    int64_t priority = 0, timeout_us = 0;
+    int64_t priority = 0, timeout_us = 0, start_ns = clock_now_ns();
 
     if (job->body.size <= SMALL_BODY_BYTES) {
         if (read_body(job, info, &error) != LQ_OK) {
+            stats_add_request(
+                generation->stats, 0,
+                (int64_t[STATS_STAGE_COUNT]){[STATS_fail] = clock_now_ns() - start_ns + 1});
             reply_failure(job->request, &error);
             return false;
         }
@@ -208,7 +217,6 @@ void route_infer(struct app *app, struct http_request *request, const struct rou
         reply_error(request, 503, "out of memory");
         return;
     }
-    if (!begin(job, &match->generation->info) ||
-        !route_submit(app, request, match->generation, &job->job))
+    if (!begin(job, match->generation) || !route_submit(app, request, match->generation, &job->job))
         job_destroy(job);
 }

@@ -233,7 +233,7 @@ START_TEST(statistics)
     struct daemon d;
     char request[1024], zeros[400] = "";
     struct answer answer;
-    json_t *root, *model, *success, *batch;
+    json_t *root, *model, *success, *fail, *batch;
 
     daemon_start(&d, NULL);
     for (int i = 0; i < 191; i++)
@@ -244,15 +244,25 @@ START_TEST(statistics)
         ck_assert_int_eq(answer.status, 200);
         answer_free(&answer);
     }
+    for (int i = 0; i < 2; i++) { /* one that is none, one with a picture that is none */
+        static const char *const wrong[] = {"{}", "{\"inputs\":[{\"name\":\"input\",\"datatype\":"
+                                                  "\"BYTES\",\"shape\":[1],\"data\":[\"\"]}]}"};
+
+        answer = daemon_ask(&d, "POST", "/v2/models/tiny/infer", NULL, wrong[i], strlen(wrong[i]));
+        ck_assert_int_eq(answer.status, i == 0 ? 400 : 422);
+        answer_free(&answer);
+    }
     answer = daemon_ask(&d, "GET", "/v2/models/tiny/versions/1/stats", NULL, NULL, 0);
     root = json_loadb(answer.body, answer.body_size, 0, NULL);
     model = json_array_get(json_object_get(root, "model_stats"), 0);
     ck_assert_int_eq(json_integer_value(json_object_get(model, "inference_count")), 3);
-    ck_assert_int_eq(json_integer_value(json_object_get(model, "execution_count")), 3);
+    ck_assert_int_ge(json_integer_value(json_object_get(model, "execution_count")), 3);
     ck_assert(json_integer_value(json_object_get(model, "last_inference")) > 1600000000000);
     success = json_object_get(json_object_get(model, "inference_stats"), "success");
     ck_assert_int_eq(json_integer_value(json_object_get(success, "count")), 3);
     ck_assert(json_integer_value(json_object_get(success, "ns")) > 0);
+    fail = json_object_get(json_object_get(model, "inference_stats"), "fail");
+    ck_assert_int_eq(json_integer_value(json_object_get(fail, "count")), 2);
     batch = json_array_get(json_object_get(model, "batch_stats"), 0);
     ck_assert_int_eq(json_integer_value(json_object_get(batch, "batch_size")), 1);
     json_decref(root);
