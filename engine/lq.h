@@ -463,6 +463,19 @@ enum lq_train_event_kind {
     LQ_TRAIN_CHECKPOINT, /* one was written */
     LQ_TRAIN_FINISHED    /* with the top-1 of the final network */
 };
+/* A quantized layer at the end of training. Weights are divided by the top level of their output
+ * channel, activations by that of their layer; bins are equally wide, the outermost hold what lies
+ * beyond too. */
+#define LQ_TRAIN_BINS 64
+#define LQ_TRAIN_SPAN 1.5 /* weights: bins from -1.5 to 1.5; activations: from 0 */
+struct lq_train_layer {
+    char name[128];
+    struct lq_bits bits;
+    double weight_error, activation_error; /* |x - q(x)|^2 / |x|^2; of the last batch */
+    int64_t weight_bins[LQ_TRAIN_BINS], activation_bins[LQ_TRAIN_BINS];
+    float weight_levels[256], activation_levels[256]; /* [2^bits] ascending; of weights: the
+                                                         channels' mean */
+};
 struct lq_train_event {
     enum lq_train_event_kind kind;
     int64_t step, steps; /* done; in all */
@@ -471,9 +484,11 @@ struct lq_train_event {
     double accuracy; /* percent of the training images, as augmented; of the epoch so far */
     double rate;     /* learning rate */
     double images_per_s, seconds_left;
-    double top1;    /* percent; -1: not evaluated */
-    size_t bytes;   /* of the trainer's buffers */
-    int64_t images; /* of an epoch */
+    double top1;                         /* percent; -1: not evaluated */
+    size_t bytes;                        /* of the trainer's buffers */
+    int64_t images;                      /* of an epoch */
+    const struct lq_train_layer *layers; /* LQ_TRAIN_FINISHED: of the quantized layers */
+    int layer_count;
 };
 
 struct lq_train_options {

@@ -6,6 +6,9 @@
 #include "lq_model.h"
 #include "train/trainer.h"
 
+/* Bases only start from them, and training moves on from the BatchNorm statistics. */
+#define CALIBRATION_IMAGES 512
+
 static bool is_quantizing(const struct lq_train_options *o)
 {
     return o->bits.weight_bits || o->bits.activation_bits || o->layer_count > 0;
@@ -20,6 +23,7 @@ static int quantize(struct lq_model *model, const struct lq_dataset *train,
                                           .layers = o->layers,
                                           .layer_count = o->layer_count,
                                           .quantizer = o->quantizer,
+                                          .images = CALIBRATION_IMAGES,
                                           .augmentation = o->augmentation,
                                           .seed = o->seed,
                                           .threads = o->threads};

@@ -102,13 +102,8 @@ int lq_tape_export(const struct lq_tape *tape, const float *values, struct lq_gr
 int lq_tape_export_latent(const struct lq_tape *tape, const struct lq_graph *graph,
                           struct lq_graph **ret_graph, struct lq_error *error) LQ_MUST_CHECK;
 
-/* Relative squared errors of a layer's quantizers, as they are now: weights (values as above) and,
- * in the last pass, its input. Index over quantized layers; false beyond the last. */
-struct lq_tape_layer {
-    const char *name;
-    struct lq_bits bits;
-    double weight_error, activation_error;
-};
-bool lq_tape_layer(struct lq_tape *tape, int index, struct lq_tape_layer *ret_layer);
+/* A quantized layer as it is now, its activations as they were in the last pass; false beyond the
+ * last layer. */
+bool lq_tape_layer(struct lq_tape *tape, int index, struct lq_train_layer *ret_layer);
 
 #endif

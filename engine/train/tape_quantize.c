@@ -218,33 +218,3 @@ int lq_tape_add_quantize(struct lq_tape *tape, const struct lq_node *node)
     tape->activation_quantizers[tape->activation_quantizer_count++] = q;
     return LQ_OK;
 }
-
-bool lq_tape_layer(struct lq_tape *tape, int index, struct lq_tape_layer *ret_layer)
-{
-    const struct weight_quantizer *q;
-    double error = 0, squares = 0;
-
-    if (index >= tape->weight_quantizer_count)
-        return false;
-    q = tape->weight_quantizers[index];
-    for (size_t i = 0; i < (size_t)q->rows * (size_t)q->length; i++) {
-        double x = (double)tape->numbers_values[q->offset + i];
-
-        error += (x - (double)q->weights[i]) * (x - (double)q->weights[i]);
-        squares += x * x;
-    }
-    *ret_layer = (struct lq_tape_layer){.name = q->node->name};
-    ret_layer->bits.weight_bits = q->bits;
-    ret_layer->bits.weight_grid = q->grid;
-    ret_layer->weight_error = squares > 0 ? error / squares : 0;
-    for (int i = 0; i < tape->activation_quantizer_count; i++) {
-        const struct activation_quantizer *a = tape->activation_quantizers[i];
-
-        if (a->node->output != q->node->inputs[0])
-            continue;
-        ret_layer->bits.activation_bits = a->bits;
-        ret_layer->bits.activation_grid = a->grid;
-        ret_layer->activation_error = a->error;
-    }
-    return true;
-}

@@ -45,7 +45,9 @@ struct trainer {
     struct lq_schedule schedule;
     int64_t step, steps, epoch_steps;
     int batch, classes;
-    double started, last_saved; /* seconds */
+    struct lq_train_layer *layers; /* at the end */
+    int layer_count;
+    double started, last_saved; /* seconds; time spent on evaluation is taken off */
     int64_t started_at;         /* step */
     struct lq_error *error;
 };
@@ -129,6 +131,8 @@ static int tell(struct trainer *t, enum lq_train_event_kind kind, double top1)
         event.images_per_s = (double)(done * t->batch) / seconds;
         event.seconds_left = seconds / (double)done * (double)(t->steps - t->step);
     }
+    event.layers = t->layers;
+    event.layer_count = t->layer_count;
     if (!o->event || !o->event(o->context, &event))
         return LQ_OK;
     status = save_checkpoint(t);
@@ -348,7 +352,7 @@ static int end_epoch(struct trainer *t)
 {
     int64_t epoch = t->step / t->epoch_steps;
     struct lq_trained trained;
-    double top1 = -1;
+    double top1 = -1, before = now();
     int status = LQ_OK;
 
     if (t->options->evaluate_every && epoch % t->options->evaluate_every == 0 &&
@@ -358,6 +362,7 @@ static int end_epoch(struct trainer *t)
             status = evaluate(t, trained.graph, &top1);
             lq_graph_destroy(trained.graph);
         }
+        t->started += now() - before;
     }
     if (status == LQ_OK)
         status = tell(t, LQ_TRAIN_EPOCH, top1);
@@ -420,6 +425,21 @@ static int add_provenance(const struct trainer *t, struct lq_graph **graph)
     return status;
 }
 
+static int describe_layers(struct trainer *t)
+{
+    struct lq_train_layer layer;
+    int count = 0;
+
+    while (lq_tape_layer(t->tape, count, &layer))
+        count++;
+    t->layers = lq_arena_alloc(&t->arena, (size_t)count, sizeof(*t->layers));
+    if (!t->layers)
+        return lq_fail_memory(t->error);
+    while (lq_tape_layer(t->tape, t->layer_count, &t->layers[t->layer_count]))
+        t->layer_count++;
+    return LQ_OK;
+}
+
 static int finish(struct trainer *t, struct lq_trained *ret_trained)
 {
     struct lq_trained trained;
@@ -434,6 +454,8 @@ static int finish(struct trainer *t, struct lq_trained *ret_trained)
         status = add_provenance(t, &trained.graph);
     if (status == LQ_OK)
         status = add_provenance(t, &trained.latent);
+    if (status == LQ_OK)
+        status = describe_layers(t);
     if (status == LQ_OK) {
         tell(t, LQ_TRAIN_FINISHED, top1);
         *ret_trained = trained;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/report.h"
 
 static const struct cli_option options[] = {
     {"data", 'd', "DATA", "images to train on (required; see lqnet help evaluate)"},
@@ -48,6 +49,7 @@ static const struct cli_option options[] = {
     {"checkpoint-minutes", 0, "X", "how often; default 5"},
     {"resume", 'r', NULL, "go on from --checkpoint, if it is there"},
     {"log", 'l', "FILE", "append JSON lines about steps and epochs"},
+    {"report", 0, "FILE.html", "write a page with curves, levels over histograms, and errors"},
     {NULL, 0, NULL, NULL}};
 
 enum { MAX_MILESTONES = 32 };
@@ -58,6 +60,7 @@ struct training {
     struct lq_layer_bits *layers;
     double milestones[MAX_MILESTONES];
     FILE *log;
+    struct report report;
     bool terminal, visible, log_failed;
     double shown, logged; /* seconds */
 };
@@ -306,6 +309,8 @@ static bool on_event(void *context, const struct lq_train_event *e)
     struct training *t = context;
     double time = now();
 
+    if (!report_add(&t->report, e))
+        cli_complain("out of memory: the report will not be whole");
     switch (e->kind) {
     case LQ_TRAIN_STARTED:
         if (e->step > 0)
@@ -396,7 +401,8 @@ static int train(struct training *t)
 static int run(const struct cli_arguments *a)
 {
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND};
-    struct training t = {.arguments = a, .terminal = isatty(STDERR_FILENO), .shown = now()};
+    struct training t = {
+        .arguments = a, .report = {.top1 = -1}, .terminal = isatty(STDERR_FILENO), .shown = now()};
     const char *log = cli_value(a, "log");
     int count = cli_count(a, "layer"), status;
 
@@ -416,6 +422,9 @@ static int run(const struct cli_arguments *a)
         sigaction(SIGTERM, &action, NULL);
         status = train(&t);
     }
+    if (status == CLI_OK && cli_value(a, "report"))
+        status = report_write(&t.report, cli_value(a, "output"), cli_value(a, "report"));
+    report_deinit(&t.report);
     if (t.log && fclose(t.log) != 0)
         cli_complain("%s: cannot write: %s", log, strerror(errno));
     for (int i = 0; i < count; i++)

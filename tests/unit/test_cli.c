@@ -77,6 +77,17 @@ START_TEST(command_lines)
         {"quantize x -b 2/2 -c d -o o --layer conv1", 2, "expected NAME=W/A"},
         {"quantize x -b 2/2 -c d -o o --quantizer magic", 2, "expected learned or uniform"},
         {"quantize x -b 2/2 -c d -o o --iterations 5", 2, "option --iterations is '5'"},
+        {"train -o y", 2, "--data, --epochs and --output are needed"},
+        {"train -d x -e 1 -o y", 2, "one of the options --arch and --init"},
+        {"train -d x -e 1 -o y --arch a --init b", 2, "one of the options --arch and --init"},
+        {"train -d x -e 0 -o y --arch a", 2, "option --epochs is '0'"},
+        {"train -d x -e 1 -o y --arch a --resume", 2, "--resume needs --checkpoint"},
+        {"train -d x -e 1 -o y --arch a --latent z", 2, "--latent needs --bits"},
+        {"train -d x -e 1 -o y --arch a --lr fast", 2, "option --lr is 'fast'"},
+        {"train -d x -e 1 -o y --arch a --schedule up", 2, "steps, linear or cosine"},
+        {"train -d x -e 1 -o y --arch a --milestones 1,x", 2, "option --milestones is '1,x'"},
+        {"train -d x -e 1 -o y --arch a --layer b", 2, "expected NAME=W/A"},
+        {"train -d /nonexistent -e 1 -o y --arch resnet-20", 1, "/nonexistent"},
         {"bench x --batch 0", 2, "option --batch is '0'"},
         {"bench x --seconds 0", 2, "option --seconds is '0'"},
         {"bench x --form fast", 2, "--form is 'fast'"},
@@ -114,8 +125,8 @@ START_TEST(inspects)
     snprintf(arguments, sizeof(arguments), "inspect %s", path);
     ck_assert_int_eq(run(arguments), 0);
     ck_assert_ptr_nonnull(strstr(output, "2/2"));
-    snprintf(arguments, sizeof(arguments), "bench %s --batch 3 --threads 2 --seconds 0.3 --json --check",
-             path);
+    snprintf(arguments, sizeof(arguments),
+             "bench %s --batch 3 --threads 2 --seconds 0.3 --json --check", path);
     ck_assert_int_eq(run(arguments), 0);
     root = json_loads(output, 0, NULL);
     ck_assert_int_eq(json_integer_value(json_object_get(root, "batch")), 3);
@@ -156,6 +167,63 @@ START_TEST(makes_networks)
 }
 END_TEST
 
+static void put_images(const char *folder, const char *name, int count)
+{
+    char path[128];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    for (int i = 0; i < count * 3073; i++)
+        fputc(i % 3073 == 0 ? i / 3073 % 2 : (i / 3073 % 2) * 90 + rand() % 100, file);
+    fclose(file);
+}
+
+/* The text is in the file; a key of JSON: behind a length of 8 bytes. */
+static void check_holds(const char *folder, const char *name, const char *text)
+{
+    static char content[1 << 20];
+    char path[128];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    file = fopen(path, "r");
+    ck_assert_msg(file != NULL, "%s", path);
+    content[fread(content, 1, sizeof(content) - 1, file)] = '\0';
+    fclose(file);
+    ck_assert_msg(strstr(content + (*text == '"' ? 8 : 0), text) != NULL, "%s lacks %s", name, text);
+}
+
+/* All that a run writes; then it is done, and resuming it gives the same network. */
+START_TEST(trains)
+{
+    static const char *const names[] = {
+        "data_batch_1.bin", "test_batch.bin", "c", "l", "r", "o", "f"};
+    char folder[] = "/tmp/lqnet-test-XXXXXX", arguments[512], path[128];
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    put_images(folder, "data_batch_1.bin", 64);
+    put_images(folder, "test_batch.bin", 16);
+    snprintf(arguments, sizeof(arguments),
+             "train --arch resnet-20 --bits 2/2 -d %s -o %s/o -e 1 --batch 32 --lr 0.01 -c %s/c "
+             "--resume -l %s/l --report %s/r --latent %s/f",
+             folder, folder, folder, folder, folder, folder);
+    ck_assert_msg(run(arguments) == 0, "%s", output);
+    ck_assert_ptr_nonnull(strstr(output, "finished, top-1 "));
+    check_holds(folder, "l", "{\"event\":\"finished\",\"step\":2,\"steps\":2,\"epoch\":1,");
+    check_holds(folder, "r", "group2.block2.conv2<td>2/2<td>0.");
+    check_holds(folder, "c", "\"format\":\"lqnet-checkpoint\"");
+    ck_assert_msg(run(arguments) == 0, "%s", output);
+    ck_assert_ptr_nonnull(strstr(output, "going on from step 2 of 2"));
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        ck_assert_int_eq(unlink(path), 0);
+    }
+    ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("cli");
@@ -164,5 +232,6 @@ int main(void)
     tcase_add_test(tests, command_lines);
     tcase_add_test(tests, inspects);
     tcase_add_test(tests, makes_networks);
+    tcase_add_test(tests, trains);
     return suite_main("cli", tests);
 }
