@@ -5,6 +5,7 @@ BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libx
             protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libgnutls28-dev \
             libinih-dev zlib1g-dev
 PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev
+LOAD_PACKAGES := wrk curl
 ARM_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 DEB_PACKAGES := dpkg-dev debhelper fakeroot lintian debootstrap curl
 DEPS     ?= PACKAGES
@@ -48,8 +49,9 @@ TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/tes
               $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
 BENCHES  := $(wildcard tests/bench/bench_*.c)
 LIMITS   := tests/bench/limits.c $(if $(filter x86_64,$(ARCH)),$(wildcard tests/bench/limits_*.c))
+LOAD     := tests/bench/load_tool.c tests/bench/flood.c
 HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h tests/bench/*.h tests/kernels/*/*.h)
-SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS) $(wildcard tests/kernels/*/*.c)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS) $(LOAD) $(wildcard tests/kernels/*/*.c)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
@@ -145,6 +147,18 @@ test: deps ## install what is missing, build, run the tests (T=name: one suite)
 $(patsubst %.c,$(BUILD)/%,$(BENCHES)): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(LIMITS)) $(BUILD)/libserver.a $(BUILD)/liblq.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) $^ $(SERVER_LIBS) $(LIBS) -o $@
+
+$(patsubst %.c,$(BUILD)/%,$(LOAD)): $(BUILD)/%: $(BUILD)/%.o
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ -lmicrohttpd -lturbojpeg -o $@
+
+load: $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(LOAD)) ## the daemon under load (PART=..., see tests/bench/load.sh)
+	@$(MAKE) --no-print-directory deps DEPS=LOAD_PACKAGES
+	@bash tests/bench/load.sh $(BUILD) $(PART)
+
+soak: $(BUILD)/tests/http/test_repository ## the same for minutes, and 500 loads and unloads under load
+	@EACH=60 ROUNDS=1 $(MAKE) --no-print-directory load
+	@LQ_CYCLES=500 sh tests/run.sh $(BUILD) $<
 
 bench: bench-kernels bench-networks ## speed of kernels and networks (JSON=1: a JSON object a line; see CONTRIBUTING.md)
 

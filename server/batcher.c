@@ -312,6 +312,17 @@ enum batcher_answer batcher_submit(struct batcher *batcher, struct generation *g
     return answer;
 }
 
+bool batcher_is_full(struct batcher *batcher, const struct generation *generation)
+{
+    bool full;
+
+    pthread_mutex_lock(&batcher->lock);
+    full = generation->queue.jobs >= batcher->config->queue_length;
+    batcher->gauge.refused_full += full;
+    pthread_mutex_unlock(&batcher->lock);
+    return full;
+}
+
 /* What no worker has begun. */
 static void end_waiting(struct batcher *batcher)
 {

@@ -85,6 +85,8 @@ int batcher_start(const struct config *config, struct batcher **ret_batcher,
  * accepted, it may be gone before this returns. Any thread. */
 enum batcher_answer batcher_submit(struct batcher *batcher, struct generation *generation,
                                    struct batcher_job *job);
+/* Would a job be refused now? Counts as one that was. Any thread. */
+bool batcher_is_full(struct batcher *batcher, const struct generation *generation);
 /* Computes what workers have begun, ends what waits as STOPPED, then ends the workers. */
 void batcher_stop(struct batcher *batcher);
 

@@ -46,7 +46,7 @@
     X(http_threads, INT, "2", 1, 64, "threads that read requests and write replies")               \
     X(max_connections, INT, "512", 1, 100000, "open at once; more wait to be accepted")            \
     X(admin_connections, INT, "64", 1, 10000, "the same, at admin_listen")                         \
-    X(max_header_bytes, INT, "32768", 4096, 1048576,                                               \
+    X(max_header_bytes, INT, "8192", 4096, 1048576,                                                \
       "memory of a connection for the request's head, and for a piece of its body")                \
     X(max_body_bytes, INT, "16777216", 0, 1073741824, "of one request")                            \
     X(max_pending_bytes, INT, "268435456", 0, 1099511627776,                                       \

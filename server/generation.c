@@ -14,7 +14,7 @@ static size_t input_size(const struct lq_model_info *info)
     return (size_t)info->channels * (size_t)info->height * (size_t)info->width;
 }
 
-/* Its buffers, touched by a first run of black pictures. */
+/* Its buffers, touched by a first run of a black picture for each of the session's threads. */
 static int worker_create(struct generation *generation, const struct config *config,
                          struct generation_worker *worker, struct lq_error *error)
 {
@@ -29,7 +29,9 @@ static int worker_create(struct generation *generation, const struct config *con
         return error_set(error, LQ_ERR_MEMORY, "out of memory");
     if (lq_session_create(generation->model, &options, &worker->session, error) != LQ_OK)
         return error->status;
-    return lq_session_run_pixels(worker->session, worker->pixels, generation->max_batch,
+    return lq_session_run_pixels(worker->session, worker->pixels,
+                                 options.threads < options.max_batch ? options.threads
+                                                                     : options.max_batch,
                                  worker->output, error);
 }
 

@@ -19,7 +19,7 @@
 #include "registry_private.h"
 #include "text.h"
 
-#define LOADER_NICE   10   /* loading gives way to answering */
+#define LOADER_NICE   4    /* loading gives way to answering */
 #define DRAIN_LOOK_US 2000 /* how often it is looked whether a generation can go */
 
 /* ------------------------------------------------------------------------------------------------

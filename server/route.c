@@ -108,6 +108,12 @@ static bool find_model(struct app *app, struct http_request *request, const stru
     return false;
 }
 
+static void reply_full(struct app *app, struct http_request *request)
+{
+    http_count_rejection(request, METRICS_REJECTED_QUEUE_FULL);
+    reply_busy(request, app->config.retry_after_s, "the queue is full");
+}
+
 bool route_submit(struct app *app, struct http_request *request, struct generation *generation,
                   struct batcher_job *job)
 {
@@ -118,8 +124,7 @@ bool route_submit(struct app *app, struct http_request *request, struct generati
         reply_end(request, BATCHER_LATE, NULL);
         return false;
     default:
-        http_count_rejection(request, METRICS_REJECTED_QUEUE_FULL);
-        reply_busy(request, app->config.retry_after_s, "the queue is full");
+        reply_full(app, request);
         return false;
     }
 }
@@ -157,6 +162,23 @@ static void reply_without_route(struct http_request *request, char *allow, size_
         reply_error(request, 405, "%.32s is not allowed here, but %s", http_method(request), allow);
 }
 
+/* Where a model's queue is full, its requests are turned away by their heads, before their bodies
+ * take memory. If there is room still when the body has come, batcher_submit sees. */
+static void admit_work(struct app *app, struct http_request *request,
+                       const struct route_match *match)
+{
+    struct generation *generation;
+
+    if (registry_acquire(app->registry, match->model, match->version[0] ? match->version : NULL,
+                         &generation, NULL) != LQ_OK)
+        return; /* find_model says why */
+    if (batcher_is_full(app->batcher, generation)) {
+        http_set_model(request, match->model);
+        reply_full(app, request);
+    }
+    generation_unref(generation);
+}
+
 void route_admit(struct app *app, struct http_request *request)
 {
     const char *method = http_method(request);
@@ -171,7 +193,8 @@ void route_admit(struct app *app, struct http_request *request)
             continue;
         if (strcmp(route->method, method) == 0) {
             http_set_route(request, (int)(route - route_table));
-            admit_request(app, request, route->scope);
+            if (admit_request(app, request, route->scope) && route->scope == AUTH_INFER)
+                admit_work(app, request, &match);
             return;
         }
         list_method(allow, sizeof(allow), route->method);
