@@ -56,8 +56,9 @@ SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
 PROGRAMS := $(BUILD)/lqnet $(BUILD)/lqnetd
-# The suites of kernels once more, with those of tier avx512 compiled through SIMDe.
-SIMDE    := $(if $(filter x86_64,$(ARCH)),$(patsubst tests/kernels/%.c,$(BUILD)/simde/%,$(wildcard tests/kernels/test_*.c)))
+# Suites that compute, once more with the kernels of tier avx512 compiled through SIMDe.
+SIMDE    := $(if $(filter x86_64,$(ARCH)),$(patsubst tests/%.c,$(BUILD)/simde/%,$(wildcard tests/kernels/test_*.c) \
+              $(addprefix tests/unit/test_,conv_pixels.c epilogue.c session.c)))
 SUITES   := $(patsubst %.c,$(BUILD)/%,$(TESTS))
 GENERATED := $(if $(wildcard engine/format/onnx.c),build/gen/onnx.pb-c.c)
 
@@ -95,7 +96,8 @@ $(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/libserve
 	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
 
 SIMDE_OBJECTS := $(patsubst %.c,$(BUILD)/simde/%.o,$(wildcard engine/kernels/x86/*_avx512.c))
-$(SIMDE): $(BUILD)/simde/%: $(BUILD)/tests/kernels/%.o $(SIMDE_OBJECTS) $(call objects,tests/kernels/simde/detect.c $(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
+$(SIMDE): $(BUILD)/simde/%: $(BUILD)/tests/%.o $(SIMDE_OBJECTS) $(call objects,tests/kernels/simde/detect.c $(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
+	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=lq_cpu_detect $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
 

@@ -11,6 +11,7 @@
 #include "base/cpu.h"
 #include "graph/session.h"
 #include "support/networks.h"
+#include "support/tiers.h"
 
 enum { IMAGES = 9, PIXELS = 12 * 10 * 3, CLASSES = 5 };
 
@@ -304,6 +305,7 @@ int main(void)
 {
     TCase *tests = tcase_create("session");
 
+    tiers_print();
     tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, forms_agree, 0, 64);
     tcase_add_test(tests, float_agrees_to_rounding);
