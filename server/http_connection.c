@@ -66,13 +66,20 @@ void *http_reaper_main(void *argument)
 
 void http_describe_client(const struct sockaddr *address, char *ret_text, size_t size)
 {
+    int family = address ? address->sa_family : AF_UNSPEC;
+    const struct in6_addr *ip6;
     const void *bytes = NULL;
 
-    if (address && address->sa_family == AF_INET)
+    if (family == AF_INET)
         bytes = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
-    if (address && address->sa_family == AF_INET6)
-        bytes = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-    if (!bytes || !inet_ntop(address->sa_family, bytes, ret_text, (socklen_t)size))
+    if (family == AF_INET6) {
+        bytes = ip6 = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(ip6)) { /* an IPv4 client at a socket for both */
+            family = AF_INET;
+            bytes = ip6->s6_addr + 12;
+        }
+    }
+    if (!bytes || !inet_ntop(family, bytes, ret_text, (socklen_t)size))
         snprintf(ret_text, size, "unix");
 }
 

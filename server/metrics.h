@@ -29,6 +29,8 @@
     X(IN_FLIGHT, "lqnet_http_requests_in_flight", "Requests begun and not yet ended.")             \
     X(OPEN, "lqnet_http_connections", "Connections open.")                                         \
     X(READY, "lqnet_ready", "1 while /v2/health/ready answers 200.")                               \
+    X(GENERATIONS, "lqnet_generations",                                                            \
+      "Generations of models in memory, draining ones included.")                                  \
     X(TLS_EXPIRY, "lqnet_tls_certificate_expiry_time_seconds",                                     \
       "End of the certificate's validity, in seconds since 1970; 0: no TLS.")                      \
     X(WORKERS, "lqnet_workers", "Threads that compute.")                                           \

@@ -12,6 +12,7 @@ void route_metrics(struct app *app, struct http_request *request, const struct r
     struct text text = {0};
 
     (void)match;
+    metrics_gauge_set(app->metrics, METRICS_GENERATIONS, registry_live_generations(app->registry));
     batcher_read(app->batcher, &batcher);
     metrics_gauge_set(app->metrics, METRICS_WORKERS, batcher.workers);
     metrics_gauge_set(app->metrics, METRICS_BUSY, batcher.busy);

@@ -122,6 +122,30 @@ START_TEST(connections_at_once)
 }
 END_TEST
 
+/* The public address is full, and waits for heads that never end: the admin gets through. */
+START_TEST(the_admin_when_all_is_taken)
+{
+    static const char half[] = "GET /v2 HTTP/1.1\r\nHost:";
+    struct daemon d;
+    struct answer answer;
+    int held[4];
+
+    daemon_start(&d, (const char *const[]){"--max-connections", "2", "--http-threads", "1", NULL});
+    for (int i = 0; i < 4; i++) { /* two wait to be accepted */
+        held[i] = daemon_connect(&d);
+        ck_assert_int_gt(send(held[i], half, strlen(half), 0), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        answer = daemon_ask_admin(&d, "GET", i ? "/metrics" : "/v2/health/ready", NULL, NULL);
+        ck_assert_int_eq(answer.status, 200);
+        answer_free(&answer);
+    }
+    for (int i = 0; i < 4; i++)
+        close(held[i]);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("limits");
@@ -131,5 +155,6 @@ int main(void)
     tcase_add_test(tests, requests_in_a_second);
     tcase_add_test(tests, on_one_connection);
     tcase_add_test(tests, connections_at_once);
+    tcase_add_test(tests, the_admin_when_all_is_taken);
     return suite_main("limits", tests);
 }

@@ -124,6 +124,7 @@ START_TEST(metrics_of_models)
     ck_assert(value(&d, "lqnet_model_queue_requests" OF_TINY "}") == 0);
     ck_assert(value(&d, "lqnet_queue_requests") == 0);
     ck_assert(value(&d, "lqnet_workers") >= 1);
+    ck_assert(value(&d, "lqnet_generations") == 1);
     ck_assert(value(&d, "lqnet_model_ready" OF_TINY "}") == 1);
     ck_assert(value(&d, "lqnet_model_generation" OF_TINY "}") >= 1);
     ck_assert(value(&d, "lqnet_model_loads_total" OF_TINY "}") == 1);
@@ -252,6 +253,32 @@ START_TEST(ids_and_log)
 }
 END_TEST
 
+/* At a socket for IPv6 and IPv4, a client's IPv4 address is written as one. */
+START_TEST(clients_of_both_kinds)
+{
+    struct daemon d;
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+    if (fd < 0)
+        return; /* a machine without IPv6 */
+    close(fd);
+    daemon_start(&d, (const char *const[]){"--listen", "[::]:0", NULL});
+    ck_assert_int_eq(ask(&d, "GET", "/v2"), 200);
+    FILE *log = fdopen(dup(d.log), "r");
+    json_t *line = next_request(log);
+    check_text(line, "client", "127.0.0.1");
+    json_decref(line);
+    struct answer answer = daemon_ask_admin(&d, "GET", "/v2", NULL, NULL);
+    ck_assert_int_eq(answer.status, 200);
+    answer_free(&answer);
+    line = next_request(log);
+    check_text(line, "client", "unix");
+    json_decref(line);
+    fclose(log);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
 START_TEST(no_access_log)
 {
     struct daemon d;
@@ -326,6 +353,7 @@ int main(void)
     tcase_add_test(tests, metrics_of_models);
     tcase_add_test(tests, requests_that_never_end);
     tcase_add_test(tests, ids_and_log);
+    tcase_add_test(tests, clients_of_both_kinds);
     tcase_add_test(tests, no_access_log);
     tcase_add_test(tests, a_log_that_nobody_reads);
     tcase_add_test(tests, turned_away_by_the_head);
