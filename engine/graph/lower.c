@@ -118,7 +118,7 @@ static bool fits_nibbles(const struct lowering *l, const struct lq_node *layer, 
                  lq_shape_map(shape).channels;
     return layer->attributes.bits <= LQ_NIBBLE_BITS && length <= INT16_MAX &&
            (layer->kind == LQ_OP_DENSE ? shape->rank == 1 : layer->attributes.groups == 1) &&
-           layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
+           2 * layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
 }
 
 /* How the value of a quantize node is stored. The plain form is the definition: levels. */

@@ -95,7 +95,7 @@ struct lq_nibbles {
                   meets at most LQ_CHUNK_BITS set bits of a plane of a column in each */
     const uint8_t *a;
     const uint8_t *w;       /* aligned to the lanes */
-    const int32_t *a_basis; /* [2]; products with w_basis, and 4 k, fit int16_t */
+    const int32_t *a_basis; /* [2]; twice the products with w_basis, and 4 k, fit int16_t */
     const int32_t *w_basis; /* [panels][w_bits][lanes] */
     int32_t *sums;
     size_t stride;

@@ -114,7 +114,9 @@ pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *con
 }
 
 /* What a panel's counts are weighed with: products of both bases in pairs of 16 bits, of each
- * weight plane and (last) of all together, for the counts of activations alone. */
+ * weight plane (twice) and, last, of all together, for the counts of activations alone (negative).
+ * Four vectors, as unpacking the counts leaves them: columns 16 i + 2 l, 16 i + 2 l + 1,
+ * 16 i + 2 l + 8 and 16 i + 2 l + 9 in lane 4 i + l. */
 struct factors {
     __m256i pairs[MOST_BITS + 1][4];
 };
@@ -158,15 +160,6 @@ static __attribute__((noinline)) void block_by_1(struct block *b, const struct c
     block_by_chunk(1, b, chunk, w, first);
 }
 
-/* A lane's 16-bit counts of both planes side by side; r: of the four columns in the lane. */
-static inline __attribute__((always_inline)) __m256i pair(const __m256i *counts, int r)
-{
-    const __m256i *of_byte = r % 2 == 0 ? counts : counts + 2; /* low or high bytes of words */
-    __m256i plane0 = of_byte[0], plane1 = of_byte[1];
-
-    return r < 2 ? lq_nibble_even(plane0, plane1) : lq_nibble_odd(plane0, plane1);
-}
-
 static inline void store(int32_t *sums, int left, __m256i eight)
 {
     if (left >= 8)
@@ -178,24 +171,20 @@ static inline void store(int32_t *sums, int left, __m256i eight)
             eight);
 }
 
-/* Vector r holds the sums of columns 4 l + r: they are put in order, `left` of them are there. */
-static inline __attribute__((always_inline)) void store_panel(const __m256i *by_r, int left,
+/* Sums as struct factors orders them, `left` columns of which are there. */
+static inline __attribute__((always_inline)) void store_panel(const __m256i *v, int left,
                                                               int32_t *sums)
 {
-    __m256i t0 = _mm256_unpacklo_epi32(by_r[0], by_r[1]);
-    __m256i t1 = _mm256_unpacklo_epi32(by_r[2], by_r[3]);
-    __m256i t2 = _mm256_unpackhi_epi32(by_r[0], by_r[1]);
-    __m256i t3 = _mm256_unpackhi_epi32(by_r[2], by_r[3]);
-    __m256i q0 = _mm256_unpacklo_epi64(t0, t1), q1 = _mm256_unpackhi_epi64(t0, t1);
-    __m256i q2 = _mm256_unpacklo_epi64(t2, t3), q3 = _mm256_unpackhi_epi64(t2, t3);
+    __m256i t0 = _mm256_unpacklo_epi32(v[0], v[1]), t1 = _mm256_unpackhi_epi32(v[0], v[1]);
+    __m256i t2 = _mm256_unpacklo_epi32(v[2], v[3]), t3 = _mm256_unpackhi_epi32(v[2], v[3]);
 
-    store(sums, left, _mm256_permute2x128_si256(q0, q1, 0x20));
+    store(sums, left, _mm256_permute2x128_si256(t0, t1, 0x20));
     if (left > 8)
-        store(sums + 8, left - 8, _mm256_permute2x128_si256(q2, q3, 0x20));
+        store(sums + 8, left - 8, _mm256_permute2x128_si256(t2, t3, 0x20));
     if (left > 16)
-        store(sums + 16, left - 16, _mm256_permute2x128_si256(q0, q1, 0x31));
+        store(sums + 16, left - 16, _mm256_permute2x128_si256(t0, t1, 0x31));
     if (left > 24)
-        store(sums + 24, left - 24, _mm256_permute2x128_si256(q2, q3, 0x31));
+        store(sums + 24, left - 24, _mm256_permute2x128_si256(t2, t3, 0x31));
 }
 
 static void panel_factors(const struct lq_nibbles *p, int panel, struct factors *ret)
@@ -204,17 +193,17 @@ static void panel_factors(const struct lq_nibbles *p, int panel, struct factors 
     int16_t pairs[MOST_BITS + 1][4][LANES / 4][2];
 
     for (int column = 0; column < LANES; column++) {
-        int r = column % 4, lane = column / 4, all = 0;
+        int r = column % 16 / 8 * 2 + column % 2, lane = column / 16 * 4 + column % 8 / 2, all = 0;
 
         for (int i = 0; i < p->w_bits; i++) {
             int n = basis[i * LANES + column];
 
             all += n;
-            pairs[i][r][lane][0] = (int16_t)(n * p->a_basis[0]);
-            pairs[i][r][lane][1] = (int16_t)(n * p->a_basis[1]);
+            pairs[i][r][lane][0] = (int16_t)(2 * n * p->a_basis[0]);
+            pairs[i][r][lane][1] = (int16_t)(2 * n * p->a_basis[1]);
         }
-        pairs[p->w_bits][r][lane][0] = (int16_t)(all * p->a_basis[0]);
-        pairs[p->w_bits][r][lane][1] = (int16_t)(all * p->a_basis[1]);
+        pairs[p->w_bits][r][lane][0] = (int16_t)(-all * p->a_basis[0]);
+        pairs[p->w_bits][r][lane][1] = (int16_t)(-all * p->a_basis[1]);
     }
     memcpy(ret, pairs, sizeof(*ret));
 }
@@ -232,14 +221,18 @@ static inline __attribute__((always_inline)) void weigh(const int bits, const st
             b->counts + ((size_t)i * (size_t)b->vectors + (size_t)vector) * COUNTS;
         __m256i pops = _mm256_set1_epi32(b->pops[i]), sums[4];
 
-        for (int r = 0; r < 4; r++) {
-            __m256i sum = _mm256_madd_epi16(pair(counts, r), f->pairs[0][r]);
+        for (int r = 0; r < 4; r++)
+            sums[r] = _mm256_madd_epi16(pops, f->pairs[bits][r]);
+        for (int bit = 0; bit < bits; bit++, counts += COUNTS) {
+            __m256i low0 = _mm256_unpacklo_epi16(counts[0], counts[1]);
+            __m256i low1 = _mm256_unpacklo_epi16(counts[2], counts[3]);
+            __m256i high0 = _mm256_unpackhi_epi16(counts[0], counts[1]);
+            __m256i high1 = _mm256_unpackhi_epi16(counts[2], counts[3]);
 
-            if (bits == 2)
-                sum = _mm256_add_epi32(sum,
-                                       _mm256_madd_epi16(pair(counts + COUNTS, r), f->pairs[1][r]));
-            sums[r] = _mm256_sub_epi32(_mm256_add_epi32(sum, sum),
-                                       _mm256_madd_epi16(pops, f->pairs[bits][r]));
+            sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(low0, f->pairs[bit][0]));
+            sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(low1, f->pairs[bit][1]));
+            sums[2] = _mm256_add_epi32(sums[2], _mm256_madd_epi16(high0, f->pairs[bit][2]));
+            sums[3] = _mm256_add_epi32(sums[3], _mm256_madd_epi16(high1, f->pairs[bit][3]));
         }
         store_panel(sums, left, b->sums[i] + (size_t)panel * LANES);
     }
