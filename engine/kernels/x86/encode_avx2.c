@@ -95,40 +95,11 @@ static inline void store(const struct lq_encode *e, int channel, int left, __m25
     }
 }
 
-/* What bits 0 and 1 of a code become in its byte, by count; nothing by the highest index, which no
- * count reaches. */
-static __m256i nibble_map(const struct lq_encode *e)
-{
-    int32_t map[LANES] = {0};
-
-    for (int count = 0; count < 1 << e->bits; count++)
-        map[count] = (e->entries[count] & 1) | (e->entries[count] >> 1 & 1) << LQ_NIBBLE_CODES;
-    return _mm256_loadu_si256((const void *)map);
-}
-
-/* Counts of 32 channels to 8 bytes. */
-static inline __m128i pack_nibbles(const __m256i counts[4], __m256i map)
-{
-    const __m256i weights = _mm256_set1_epi32(0x08040201);
-    __m256i v0 = _mm256_permutevar8x32_epi32(map, counts[0]);
-    __m256i v1 = _mm256_permutevar8x32_epi32(map, counts[1]);
-    __m256i v2 = _mm256_permutevar8x32_epi32(map, counts[2]);
-    __m256i v3 = _mm256_permutevar8x32_epi32(map, counts[3]);
-    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(v0, v1), _mm256_packs_epi32(v2, v3));
-    /* 4 channels a lane: 0, 8, 16, 24 below, 4, 12, 20, 28 above */
-    __m256i fours = _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, weights), _mm256_set1_epi16(1));
-    const __m256i order =
-        _mm256_setr_epi8(0, -1, 4, -1, 8, -1, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, -1, 4,
-                         -1, 8, -1, 12, -1, -1, -1, -1, -1, -1, -1, -1);
-
-    fours = _mm256_shuffle_epi8(fours, order);
-    return _mm_or_si128(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
-}
-
-/* Channels that are packed together. */
+/* Values that are packed together. */
 enum { PACKED = 4 * LANES, PACKED_NIBBLES = PACKED / LQ_NIBBLE_CODES };
 
-/* Of 8 values, the first one of channel `channel`; codes of `bits` bits. */
+/* Of 8 values, the first one of channel `channel`, codes of `bits` bits: minus the thresholds that
+ * floats pass, or that sums do not pass. */
 static inline __attribute__((always_inline)) __m256i count_eight(const struct lq_encode *e,
                                                                  const int bits, const bool floats,
                                                                  const void *values, int channel)
@@ -139,7 +110,7 @@ static inline __attribute__((always_inline)) __m256i count_eight(const struct lq
         __m256 eight = _mm256_loadu_ps(values);
 
         for (int i = 0; i < (1 << bits) - 1; i++)
-            count = _mm256_sub_epi32(
+            count = _mm256_add_epi32(
                 count, _mm256_castps_si256(_mm256_cmp_ps(_mm256_broadcast_ss(&e->thresholds[i]),
                                                          eight, _CMP_LT_OQ)));
         return count;
@@ -150,44 +121,81 @@ static inline __attribute__((always_inline)) __m256i count_eight(const struct lq
     for (int i = 0; i < (1 << bits) - 1; i++, thresholds += e->stride)
         count = _mm256_add_epi32(
             count, _mm256_cmpgt_epi32(_mm256_loadu_si256((const void *)thresholds), eight));
-    return _mm256_add_epi32(count, _mm256_set1_epi32((1 << bits) - 1));
+    return count;
 }
 
-/* Of `left` values, none or more; a count that none reaches stands for those that are missing. */
+/* The same of `left` values, none or more. */
 static inline __attribute__((always_inline)) __m256i count_some(const struct lq_encode *e,
                                                                 const int bits, const bool floats,
                                                                 const void *values, int channel,
                                                                 int left)
 {
-    const __m256i none = _mm256_set1_epi32(LANES - 1), mask = lane_mask(left);
+    const __m256i mask = lane_mask(left), zero = _mm256_setzero_si256();
 
     if (left >= LANES)
         return count_eight(e, bits, floats, values, channel);
     if (left <= 0)
-        return none;
+        return zero;
     if (floats)
-        return _mm256_blendv_epi8(none, count_floats(e, _mm256_maskload_ps(values, mask)), mask);
-    return _mm256_blendv_epi8(none, count_sums(e, channel, _mm256_maskload_epi32(values, mask)),
-                              mask);
+        return _mm256_sub_epi32(zero, count_floats(e, _mm256_maskload_ps(values, mask)));
+    return _mm256_sub_epi32(count_sums(e, channel, _mm256_maskload_epi32(values, mask)),
+                            _mm256_set1_epi32((1 << bits) - 1));
 }
 
-/* Counts of 32 channels to bytes, in order. */
-static inline __m256i pack_bytes(const __m256i counts[4], __m256i map)
+/* Four results of count_eight to what their counts pick, 4 channels a lane: channels 0, 8, 16, 24
+ * below, 4, 12, 20, 28 above. */
+static inline __attribute__((always_inline)) __m256i pick(const __m256i counts[4], const int bits,
+                                                          const bool floats, __m256i map)
 {
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(counts[0], counts[1]),
-                                        _mm256_packs_epi32(counts[2], counts[3]));
+    __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(counts[0], counts[1]),
+                                       _mm256_packs_epi32(counts[2], counts[3]));
 
-    return _mm256_shuffle_epi8(map, _mm256_permutevar8x32_epi32(bytes, order));
+    bytes = floats ? _mm256_sub_epi8(_mm256_setzero_si256(), bytes)
+                   : _mm256_add_epi8(bytes, _mm256_set1_epi8((1 << bits) - 1));
+    return _mm256_shuffle_epi8(map, bytes);
 }
 
-static __m256i byte_map(const struct lq_encode *e)
+static inline __m256i pack_bytes(__m256i fours)
+{
+    return _mm256_permutevar8x32_epi32(fours, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/* Bits 0 and 4 of each byte: 32 channels to 8 bytes. */
+static inline __m128i pack_nibbles(__m256i fours)
+{
+    const __m256i order =
+        _mm256_setr_epi8(0, -1, 4, -1, 8, -1, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, -1, 4,
+                         -1, 8, -1, 12, -1, -1, -1, -1, -1, -1, -1, -1);
+
+    fours = _mm256_maddubs_epi16(fours, _mm256_set1_epi32(0x08040201));
+    fours = _mm256_shuffle_epi8(_mm256_madd_epi16(fours, _mm256_set1_epi16(1)), order);
+    return _mm_or_si128(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+}
+
+/* What is stored, by count: the entry, or bits 0 and 1 of a code as pack_nibbles takes them. */
+static __m256i entry_map(const struct lq_encode *e, bool nibbles)
 {
     uint8_t entries[1 << FEW_BITS] = {0};
 
-    for (int count = 0; count < 1 << e->bits; count++)
-        entries[count] = (uint8_t)e->entries[count];
+    for (int count = 0; count < 1 << e->bits; count++) {
+        int32_t entry = e->entries[count];
+
+        entries[count] =
+            (uint8_t)(nibbles ? (entry & 1) | (entry >> 1 & 1) << LQ_NIBBLE_CODES : entry);
+    }
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)entries));
+}
+
+/* Nibbles of the first `left` channels. */
+static void store_some_nibbles(__m128i bytes, int left, uint8_t *to)
+{
+    uint8_t all[sizeof(bytes)];
+    int count = (int)lq_nibble_bytes(left), rest = left % LQ_NIBBLE_CODES;
+
+    _mm_storeu_si128((void *)all, bytes);
+    if (rest > 0)
+        all[count - 1] &= (uint8_t)(((1 << rest) - 1) * 0x11);
+    memcpy(to, all, (size_t)count);
 }
 
 /* `count` values from channel 0 on; eight of them are of one pixel. */
@@ -195,7 +203,7 @@ static inline __attribute__((always_inline)) void
 encode_values(const struct lq_encode *e, const int bits, const bool floats, const bool nibbles,
               const uint8_t *values, int count, uint8_t *to)
 {
-    const __m256i map = nibbles ? nibble_map(e) : byte_map(e);
+    const __m256i map = entry_map(e, nibbles);
     int channel = 0;
 
     for (int at = 0; at < count; at += PACKED) {
@@ -210,16 +218,17 @@ encode_values(const struct lq_encode *e, const int bits, const bool floats, cons
             if (channel >= e->channels)
                 channel = 0;
         }
+        __m256i fours = pick(counts, bits, floats, map);
         if (nibbles) {
-            __m128i bytes = pack_nibbles(counts, map);
+            __m128i bytes = pack_nibbles(fours);
 
             if (left >= PACKED)
                 _mm_storel_epi64((void *)to, bytes);
             else
-                memcpy(to, &bytes, lq_nibble_bytes(left));
+                store_some_nibbles(bytes, left, to);
             to += PACKED_NIBBLES;
         } else {
-            __m256i bytes = pack_bytes(counts, map);
+            __m256i bytes = pack_bytes(fours);
 
             if (left >= PACKED)
                 _mm256_storeu_si256((void *)to, bytes);

@@ -263,23 +263,48 @@ block_by_pairs(const int bits, const struct strip *s, size_t at, int32_t *const 
     }
 }
 
+/* Where the sums of windows go: `sums` is that of the window at pixel x of a line. */
+struct cursor {
+    int line, x;
+    int32_t *sums;
+};
+
+/* Of the next 64 windows; those over a line's end, and behind the last line, go nowhere. */
+static void place(const struct strip *s, struct cursor *c, int32_t *nowhere, int32_t **to)
+{
+    const struct lq_nibbles *p = s->p;
+    int i = 0;
+
+    while (i < PIXELS) {
+        int some = PIXELS - i, here = p->rows.width - c->x, there = s->line_pixels - c->x;
+
+        if (here > some)
+            here = some;
+        if (there > some)
+            there = some;
+        if (c->line >= s->lines)
+            here = 0;
+        for (int last = i + there; i < last; i++, here--) {
+            to[i] = here > 0 ? c->sums : nowhere;
+            c->sums += here > 0 ? p->stride : 0;
+        }
+        c->x += there;
+        if (c->x == s->line_pixels) {
+            c->x = 0;
+            c->line++;
+        }
+    }
+}
+
 static void strip_run(const struct strip *s)
 {
     const struct lq_nibbles *p = s->p;
     int windows = (s->lines - 1) * s->line_pixels + p->rows.width;
     int32_t nowhere[MOST_COLUMNS], *to[PIXELS];
-    int line = 0, x = 0;
+    struct cursor cursor = {0, 0, s->sums};
 
     for (int at = 0; at < windows; at += PIXELS) {
-        for (int i = 0; i < PIXELS; i++) {
-            to[i] = x < p->rows.width && line < s->lines
-                        ? s->sums + ((size_t)line * (size_t)p->rows.width + (size_t)x) * p->stride
-                        : nowhere;
-            if (++x == s->line_pixels) {
-                x = 0;
-                line++;
-            }
-        }
+        place(s, &cursor, nowhere, to);
         if (p->w_bits == 1)
             block_by_pairs(1, s, (size_t)at, to);
         else
