@@ -4,11 +4,12 @@
  *
  *     bench_kernels [--json]
  *
- * Shapes are those of 3x3 convolutions in ResNet-20 and ResNet-18, 64 pixels at a time, operands in
- * cache. All cases, and the limits of the core (limits.h), are visited in turn, ROUNDS times; the
- * fastest round counts, for what else runs on the machine only adds time. One thread, in its own
- * CPU time. A MAC is one product of a weight and an activation, whatever their bits; products a
- * cycle are of single bits where a kernel works on planes; the share is that of the limit.
+ * Shapes are those of 3x3 convolutions in ResNet-20 and ResNet-18, 64 pixels at a time or 256,
+ * operands in cache. All cases, and the limits of the core (limits.h), are visited in turn, ROUNDS
+ * times; the fastest round counts, for what else runs on the machine only adds time. One thread, in
+ * its own CPU time. A MAC is one product of a weight and an activation, whatever their bits;
+ * products a cycle are of single bits where a kernel works on planes; the share is that of the
+ * limit.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 
 enum {
     PIXELS = 64,
+    FEW_CHANNELS = 32,
     ROUNDS = 12,
     MAX_BITS = 4,
     TAPS = 9,
@@ -113,20 +115,27 @@ static void operands_deinit(struct operands *o)
     free(o->sums);
 }
 
+/* Few channels have large maps, and the same operands are enough for them. */
+static int pixels_of(const struct bench *b)
+{
+    return b->channels <= FEW_CHANNELS ? 4 * PIXELS : PIXELS;
+}
+
 static void call(const struct bench *b, const struct operands *o)
 {
-    int k = TAPS * b->channels, words = (b->channels + 31) / 32 * TAPS;
+    int k = TAPS * b->channels, words = (b->channels + 31) / 32 * TAPS, pixels = pixels_of(b);
+    int bytes = k / LQ_NIBBLE_CODES;
     size_t stride = (size_t)b->channels;
-    struct lq_rows elements = {1, PIXELS, 1, k, 0, (size_t)k, 0};
-    struct lq_rows plane_words = {1, PIXELS, 1, words, 0, (size_t)(words * b->a_bits), 0};
-
-    struct lq_rows nibbles = {1, PIXELS, 1, k / LQ_NIBBLE_CODES, 0, (size_t)(k / LQ_NIBBLE_CODES),
-                              0};
+    struct lq_rows elements = {1, pixels, 1, k, 0, (size_t)k, 0};
+    struct lq_rows plane_words = {1, pixels, 1, words, 0, (size_t)(words * b->a_bits), 0};
+    struct lq_rows nibbles = {1, pixels, 1, bytes, 0, (size_t)bytes, 0};
+    const uint8_t *pairs = /* any bytes */
+        b->channels * b->w_bits <= b->kernels.pair_columns ? (const uint8_t *)o->w_planes : NULL;
 
     if (b->kernel == KERNEL_NIBBLES)
-        b->kernels.gemm_nibbles(&(struct lq_nibbles){b->channels, nibbles, b->w_bits, SAFE_CHUNK,
-                                                     (const uint8_t *)o->a_planes, o->w_nibbles,
-                                                     o->a_basis, o->w_basis, o->sums, stride});
+        b->kernels.gemm_nibbles(&(struct lq_nibbles){
+            b->channels, nibbles, b->w_bits, SAFE_CHUNK, (const uint8_t *)o->a_planes, o->w_nibbles,
+            o->a_basis, o->w_basis, o->sums, stride, pairs});
     else if (b->kernel == KERNEL_LEVELS)
         b->kernels.gemm_levels(
             &(struct lq_levels){b->channels, elements, o->a_levels, o->w_levels, o->sums, stride});
@@ -140,20 +149,22 @@ static void call(const struct bench *b, const struct operands *o)
                                                    o->sums, stride});
 }
 
+/* Looking at the clock takes as long as a small product: it is looked at once for many. */
 static double measure(const struct bench *b, const struct operands *o)
 {
-    double start = now(), seconds;
-    int calls = 0;
+    for (int calls = 1;; calls *= 2) {
+        double start = now(), seconds;
 
-    do {
-        if (b->kernel == KERNEL_LIMIT)
-            b->limit->run();
-        else
-            call(b, o);
-        calls++;
+        for (int i = 0; i < calls; i++) {
+            if (b->kernel == KERNEL_LIMIT)
+                b->limit->run();
+            else
+                call(b, o);
+        }
         seconds = now() - start;
-    } while (seconds < ROUND_SECONDS);
-    return seconds / calls;
+        if (seconds >= ROUND_SECONDS)
+            return seconds / calls;
+    }
 }
 
 static int add_limits(const struct limit *limits, struct bench *benches, int count)
@@ -228,7 +239,7 @@ static double rate(const struct bench *b)
 
     if (b->kernel == KERNEL_LIMIT)
         return (double)b->limit->run() / b->seconds;
-    return (double)PIXELS * TAPS * b->channels * b->channels * pairs / b->seconds;
+    return (double)pixels_of(b) * TAPS * b->channels * b->channels * pairs / b->seconds;
 }
 
 static double limit_rate(const struct bench *benches, int count, const struct limit *limit)
@@ -253,7 +264,7 @@ static void print_limit(const struct bench *b, double clock, bool json)
 static void print(const struct bench *b, double clock, double limit, bool json)
 {
     double seconds = b->seconds, share = limit > 0 ? rate(b) / limit : 0;
-    double macs = (double)PIXELS * TAPS * b->channels * b->channels;
+    double macs = (double)pixels_of(b) * TAPS * b->channels * b->channels;
 
     if (json) {
         printf("{\"kernel\": \"%s\", \"tier\": \"%s\", \"channels\": %d, \"weight_bits\": %d, "

@@ -100,8 +100,8 @@ __attribute__((target("avx2,fma"))) static double measure_limit(void)
         CHAIN(1)
         CHAIN(2)
         CHAIN(3)
-        CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8)
-            CHAIN(9) for (int step = 0; step < STEPS; step++)
+        CHAIN(4)
+        CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8) CHAIN(9) for (int step = 0; step < STEPS; step++)
         {
             STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9)
         }

@@ -66,29 +66,22 @@ static int64_t run_lookup(void)
     return (int64_t)TURNS * NIBBLES * TILE * 32 * 4 * 2; /* columns, codes of a nibble, planes */
 }
 
-#define EIGHT(step)                                                                                \
+/* Four products, then their four sums: by turns they would wait for the same pipes. */
+#define FOUR(multiply, add, s0, s1, s2, s3)                                                        \
     do {                                                                                           \
-        step(s0);                                                                                  \
-        step(s1);                                                                                  \
-        step(s2);                                                                                  \
-        step(s3);                                                                                  \
-        step(s4);                                                                                  \
-        step(s5);                                                                                  \
-        step(s6);                                                                                  \
-        step(s7);                                                                                  \
-    } while (0)
-#define KEEP_ALL                                                                                   \
-    do {                                                                                           \
-        LIMIT_KEEP(s0);                                                                            \
-        LIMIT_KEEP(s1);                                                                            \
-        LIMIT_KEEP(s2);                                                                            \
-        LIMIT_KEEP(s3);                                                                            \
-        LIMIT_KEEP(s4);                                                                            \
-        LIMIT_KEEP(s5);                                                                            \
-        LIMIT_KEEP(s6);                                                                            \
-        LIMIT_KEEP(s7);                                                                            \
-        LIMIT_KEEP(a);                                                                             \
+        __m256i p0 = multiply(a, b), p1, p2, p3;                                                   \
+        LIMIT_KEEP(b); /* or equal products would be computed once */                              \
+        p1 = multiply(a, b);                                                                       \
         LIMIT_KEEP(b);                                                                             \
+        p2 = multiply(a, b);                                                                       \
+        LIMIT_KEEP(b);                                                                             \
+        p3 = multiply(a, b);                                                                       \
+        KEEP_4(p0, p1, p2, p3);                                                                    \
+        s0 = add(s0, p0);                                                                          \
+        s1 = add(s1, p1);                                                                          \
+        s2 = add(s2, p2);                                                                          \
+        s3 = add(s3, p3);                                                                          \
+        KEEP_4(s0, s1, s2, s3);                                                                    \
     } while (0)
 
 static int64_t run_maddubs(void)
@@ -96,16 +89,10 @@ static int64_t run_maddubs(void)
     __m256i a = _mm256_set1_epi8(1), b = a, s0 = a, s1 = a, s2 = a, s3 = a, s4 = a, s5 = a, s6 = a,
             s7 = a;
 
-#define STEP(s)                                                                                    \
-    do {                                                                                           \
-        s = _mm256_add_epi16(s, _mm256_maddubs_epi16(a, b));                                       \
-        LIMIT_KEEP(b);                                                                             \
-    } while (0)
     for (int i = 0; i < MULTIPLIES; i++) {
-        EIGHT(STEP);
-        KEEP_ALL;
+        FOUR(_mm256_maddubs_epi16, _mm256_add_epi16, s0, s1, s2, s3);
+        FOUR(_mm256_maddubs_epi16, _mm256_add_epi16, s4, s5, s6, s7);
     }
-#undef STEP
     return (int64_t)MULTIPLIES * 8 * 32;
 }
 
@@ -114,16 +101,10 @@ static int64_t run_maddwd(void)
     __m256i a = _mm256_set1_epi8(1), b = a, s0 = a, s1 = a, s2 = a, s3 = a, s4 = a, s5 = a, s6 = a,
             s7 = a;
 
-#define STEP(s)                                                                                    \
-    do {                                                                                           \
-        s = _mm256_add_epi32(s, _mm256_madd_epi16(a, b));                                          \
-        LIMIT_KEEP(b); /* or equal products would be computed once */                              \
-    } while (0)
     for (int i = 0; i < MULTIPLIES; i++) {
-        EIGHT(STEP);
-        KEEP_ALL;
+        FOUR(_mm256_madd_epi16, _mm256_add_epi32, s0, s1, s2, s3);
+        FOUR(_mm256_madd_epi16, _mm256_add_epi32, s4, s5, s6, s7);
     }
-#undef STEP
     return (int64_t)MULTIPLIES * 8 * 16;
 }
 
