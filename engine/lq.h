@@ -258,7 +258,8 @@ struct lq_step_info {
     const char *name, *op; /* of its first layer */
     const char *store;     /* its first input: "floats", "levels", "bytes", "planes" */
     int64_t macs;          /* multiply-accumulates for one image */
-    double seconds;        /* so far, summed over images and threads */
+    double seconds;        /* so far, summed over images and threads; 0: the first step, which takes
+                              pixels, has done this one's work */
 };
 int lq_session_step_count(const struct lq_session *session);
 /* index < lq_session_step_count, of a session that is profiled. */

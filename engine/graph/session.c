@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/size.h"
@@ -23,7 +24,7 @@ struct lq_runner {
     int threads;
     uint8_t *buffers; /* [threads][buffer_bytes]: values */
     uint8_t *scratch; /* [threads][scratch_bytes] */
-    size_t bytes;
+    size_t bytes, buffers_bytes, scratch_bytes;
     double *seconds;         /* [threads][steps], or NULL */
     lq_cancel_check *cancel; /* NULL: runs are never cancelled */
     void *cancel_context;
@@ -43,6 +44,21 @@ struct batch {
     atomic_bool cancelled;
 };
 
+/* Zeros that take no memory before they are written to: what only the other kind of input needs
+ * never does. NULL: out of memory. */
+static uint8_t *map_zeros(size_t bytes)
+{
+    void *zeros = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return zeros == MAP_FAILED ? NULL : zeros;
+}
+
+static void unmap(uint8_t *zeros, size_t bytes)
+{
+    if (zeros)
+        munmap(zeros, bytes);
+}
+
 int lq_runner_create(const struct lq_program *program, int threads, struct lq_runner **ret_runner,
                      struct lq_error *error)
 {
@@ -55,10 +71,11 @@ int lq_runner_create(const struct lq_program *program, int threads, struct lq_ru
     if (threads != 1)
         status = lq_pool_create(threads, &runner->pool, error);
     if (status == LQ_OK) {
-        runner->buffers = lq_alloc((size_t)threads, program->buffer_bytes);
-        runner->scratch = lq_alloc((size_t)threads, program->scratch_bytes);
-        runner->bytes =
-            sizeof(*runner) + (size_t)threads * (program->buffer_bytes + program->scratch_bytes);
+        runner->buffers_bytes = (size_t)threads * program->buffer_bytes + 1;
+        runner->scratch_bytes = (size_t)threads * program->scratch_bytes + 1;
+        runner->buffers = map_zeros(runner->buffers_bytes);
+        runner->scratch = map_zeros(runner->scratch_bytes);
+        runner->bytes = sizeof(*runner) + runner->buffers_bytes + runner->scratch_bytes;
         if (!runner->buffers || !runner->scratch)
             status = lq_fail_memory(error);
     }
@@ -74,8 +91,8 @@ void lq_runner_destroy(struct lq_runner *runner)
     if (!runner)
         return;
     lq_pool_destroy(runner->pool);
-    free(runner->buffers);
-    free(runner->scratch);
+    unmap(runner->buffers, runner->buffers_bytes);
+    unmap(runner->scratch, runner->scratch_bytes);
     free(runner->integers);
     free(runner->seconds);
     free(runner);

@@ -113,6 +113,8 @@ static json_t *layers_json(const struct bench *b)
         struct lq_step_info step;
 
         lq_session_step(b->session, i, &step);
+        if (step.seconds == 0)
+            continue;
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:f}", "name", step.name, "op",
                                               step.op, "input", step.store, "macs",
                                               (json_int_t)step.macs, "us", step_us(b, &step)));
@@ -149,6 +151,8 @@ static void print_layers(const struct bench *b)
            "share", "GMAC/s");
     for (int i = 0; i < lq_session_step_count(b->session); i++) {
         lq_session_step(b->session, i, &step);
+        if (step.seconds == 0) /* an earlier one has done its work */
+            continue;
         double us = step_us(b, &step);
 
         printf("%-32s %-20s %-7s %12lld %9.1f %6.1f%%", step.name, step.op, step.store,
