@@ -510,9 +510,11 @@ struct lq_train_options {
     const double *milestones; /* epochs; NULL: 41 % and 61.5 % of them, as 82 and 123 of 200 */
     int milestone_count;
 
-    double smoothing;         /* of the labels, 0..1 */
-    double average;           /* decay of a moving average of the parameters, which is what is kept;
-                                 0: none */
+    double basis_rate; /* above 0: bases learn by their gradient, at this part of the learning rate,
+                          instead of by QEM */
+    double smoothing;  /* of the labels, 0..1 */
+    double average;    /* decay of a moving average of the parameters, which is what is kept;
+                          0: none */
     struct lq_model *teacher; /* NULL: none */
     double distillation;      /* its part of the loss; 0: a half */
     double temperature;       /* 0: 3 */

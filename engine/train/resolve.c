@@ -17,13 +17,19 @@ struct range {
 
 static int check_ranges(const struct lq_train_options *o, struct lq_error *error)
 {
-    const struct range ranges[] = {
-        {"batch", o->batch, 1, MAX_BATCH},       {"epochs", o->epochs, 1, 100000},
-        {"learning rate", o->rate, 1e-9, 1000},  {"momentum", o->momentum, 0, 0.9999},
-        {"weight decay", o->decay, 0, 1},        {"warm-up", o->warmup, 0, o->epochs},
-        {"label smoothing", o->smoothing, 0, 1}, {"average", o->average, 0, 0.999999},
-        {"distillation", o->distillation, 0, 1}, {"temperature", o->temperature, 0.01, 1000},
-        {"hold-out", o->hold_out, 0, 1 << 30},   {"threads", o->threads, 1, MAX_THREADS}};
+    const struct range ranges[] = {{"batch", o->batch, 1, MAX_BATCH},
+                                   {"epochs", o->epochs, 1, 100000},
+                                   {"learning rate", o->rate, 1e-9, 1000},
+                                   {"momentum", o->momentum, 0, 0.9999},
+                                   {"weight decay", o->decay, 0, 1},
+                                   {"warm-up", o->warmup, 0, o->epochs},
+                                   {"basis rate", o->basis_rate, 0, 1000},
+                                   {"label smoothing", o->smoothing, 0, 1},
+                                   {"average", o->average, 0, 0.999999},
+                                   {"distillation", o->distillation, 0, 1},
+                                   {"temperature", o->temperature, 0.01, 1000},
+                                   {"hold-out", o->hold_out, 0, 1 << 30},
+                                   {"threads", o->threads, 1, MAX_THREADS}};
 
     for (size_t i = 0; i < sizeof(ranges) / sizeof(*ranges); i++)
         if (!(ranges[i].value >= ranges[i].low && ranges[i].value <= ranges[i].high))

@@ -29,6 +29,7 @@ struct lq_tape_options {
     const struct lq_kernels *kernels;
     enum lq_quantizer_kind quantizer;
     double basis_momentum;      /* of the bases' moving average: 0.9 */
+    bool basis_gradients;       /* bases learn by lq_tape_step_bases instead of QEM */
     double statistics_momentum; /* of running means and variances: 0.9 */
 };
 
@@ -82,6 +83,11 @@ void lq_tape_forward(struct lq_tape *tape, const float *input, int count, enum l
 /* After a forward pass of the same batch in mode LQ_TAPE_TRAIN: d_logits [count][classes]. Sets the
  * gradients. */
 void lq_tape_backward(struct lq_tape *tape, const float *d_logits);
+
+/* With basis_gradients, after a backward pass: levels are sums of basis values, so the gradient by
+ * basis value i is the sum of a level's gradient times its bit i. It is divided by sqrt(n (2^bits -
+ * 1)), n the values that share the basis (Esser et al. 2020), and taken with momentum. */
+void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum);
 
 /* Running statistics become the averages over the passes in LQ_TAPE_STATISTICS mode since the last
  * call. */

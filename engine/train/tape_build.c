@@ -347,7 +347,7 @@ static int reserve(struct lq_tape *tape)
     tape->forward = lq_arena_alloc(arena, 2 * nodes, sizeof(*tape->forward));
     tape->backward = lq_arena_alloc(arena, 2 * nodes, sizeof(*tape->backward));
     tape->params = lq_arena_alloc(arena, 2 * nodes, sizeof(*tape->params));
-    tape->arrays = lq_arena_alloc(arena, 2 * nodes, sizeof(*tape->arrays));
+    tape->arrays = lq_arena_alloc(arena, 3 * nodes, sizeof(*tape->arrays));
     tape->programs = lq_arena_alloc(arena, nodes, sizeof(*tape->programs));
     tape->weight_quantizers = lq_arena_alloc(arena, nodes, sizeof(*tape->weight_quantizers));
     tape->activation_quantizers =

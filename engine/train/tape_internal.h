@@ -67,6 +67,7 @@ struct weight_quantizer {
     int rows, length, bits, grid;
     float *basis;    /* [rows][bits] */
     double *average; /* [rows][bits + 1]: struct lq_basis_average, the weight last */
+    float *velocity; /* [rows][bits] of gradient steps, or NULL */
     float *weights;  /* [rows][length]: levels */
     struct lq_snapped_basis *snapped;
 };
@@ -81,6 +82,8 @@ struct activation_quantizer {
     struct lq_quantizer quantizer;
     double *counts, *sums; /* [LANES][2^bits] */
     double *squares;       /* [LANES] */
+    double *gradients;     /* [LANES][2^bits]: by the levels, or NULL */
+    float *velocity;       /* [bits] of gradient steps, or NULL */
     double error;          /* relative, of the last pass */
 };
 
@@ -146,6 +149,9 @@ int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *nod
 void lq_tape_quantize_weights(struct lq_tape *tape, bool move);
 /* Derives the activations' quantizers from their bases as they stand. */
 void lq_tape_snap_activations(struct lq_tape *tape);
+/* Adds d, the gradient by the levels that values y took, to the quantizer's sums. */
+void lq_tape_add_level_gradients(const struct activation_quantizer *q, const float *y,
+                                 const float *d, size_t count, const struct span *span);
 /* Moves the bases of activations, after a forward pass. */
 void lq_tape_move_activations(struct lq_tape *tape);
 

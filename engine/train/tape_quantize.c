@@ -59,7 +59,7 @@ static void quantize_row(void *context, int row, int worker)
         stats.sums[level] += (double)latent[k];
         stats.sum_squares += (double)latent[k] * (double)latent[k];
     }
-    if (pass->move && isfinite(stats.sum_squares))
+    if (pass->move && !pass->tape->options.basis_gradients && isfinite(stats.sum_squares))
         move_basis(pass->tape, &quantizer, &stats, q->average + (size_t)row * (bits + 1), basis);
 }
 
@@ -79,7 +79,7 @@ int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *nod
     int rows = node->attributes.out_channels, bits = node->attributes.bits, status;
     const int16_t *integers = node->params[LQ_PARAM_BASIS]->data;
     const float *scale = node->params[LQ_PARAM_SCALE]->data;
-    void *basis = NULL, *average = NULL;
+    void *basis = NULL, *average = NULL, *velocity = NULL;
 
     if (!q)
         return lq_fail_memory(tape->error);
@@ -96,6 +96,13 @@ int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *nod
                                    &average);
     if (status != LQ_OK)
         return status;
+    if (tape->options.basis_gradients) {
+        status = lq_tape_add_array(tape, node, "velocity", false, (size_t)rows * (size_t)bits,
+                                   &velocity);
+        if (status != LQ_OK)
+            return status;
+    }
+    q->velocity = velocity;
     q->basis = basis;
     q->average = average;
     for (int i = 0; i < rows * bits; i++)
@@ -127,6 +134,10 @@ static void quantize_back(struct lq_tape *tape, struct op *op, const struct span
     const struct activation_quantizer *q = op->state;
     float top = q->quantizer.levels[(1 << q->bits) - 1];
 
+    if (q->gradients)
+        lq_tape_add_level_gradients(q, lq_tape_data(tape, op->inputs[0], span),
+                                    lq_tape_gradient(tape, op->output, span),
+                                    (size_t)span->count * tape->values[op->output].elements, span);
     if (op->gives[0])
         tape->options.kernels->train.quantize_backward(
             lq_tape_data(tape, op->inputs[0], span), top, lq_tape_gradient(tape, op->output, span),
@@ -169,7 +180,8 @@ void lq_tape_move_activations(struct lq_tape *tape)
 
         gather(tape, q, &stats);
         q->error = lq_qem_relative_error(&q->quantizer, &stats);
-        if (tape->mode == LQ_TAPE_TRAIN && isfinite(stats.sum_squares))
+        if (tape->mode == LQ_TAPE_TRAIN && !tape->options.basis_gradients &&
+            isfinite(stats.sum_squares))
             move_basis(tape, &q->quantizer, &stats, q->average, q->basis);
     }
 }
@@ -190,7 +202,7 @@ int lq_tape_add_quantize(struct lq_tape *tape, const struct lq_node *node)
     size_t levels = (size_t)1 << node->attributes.bits;
     struct activation_quantizer *q;
     struct lq_snapped_basis given;
-    void *basis = NULL, *average = NULL;
+    void *basis = NULL, *average = NULL, *velocity = NULL;
     int status;
 
     if (!op)
@@ -208,6 +220,15 @@ int lq_tape_add_quantize(struct lq_tape *tape, const struct lq_node *node)
         status = lq_tape_add_array(tape, node, "average", true, (size_t)q->bits + 1, &average);
     if (status != LQ_OK)
         return status;
+    if (tape->options.basis_gradients) {
+        q->gradients = lq_arena_alloc(&tape->arena, LANES * levels, sizeof(double));
+        status = q->gradients
+                     ? lq_tape_add_array(tape, node, "velocity", false, (size_t)q->bits, &velocity)
+                     : lq_fail_memory(tape->error);
+        if (status != LQ_OK)
+            return status;
+    }
+    q->velocity = velocity;
     q->basis = basis;
     q->average = average;
     lq_node_basis(node, &given);

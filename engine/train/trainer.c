@@ -215,6 +215,8 @@ static int take_step(struct trainer *t)
     lq_tape_backward(t->tape, t->d_logits);
     if (!gradients_finite(t->tape))
         return fail_numeric(t, "a gradient");
+    if (o->basis_rate > 0) /* before the weights that were encoded move */
+        lq_tape_step_bases(t->tape, sgd.rate * o->basis_rate, o->momentum);
     lq_sgd_step(&sgd, t->tape, t->velocity);
     if (t->average)
         lq_average_step(o->average, t->step, t->tape, t->average);
@@ -398,11 +400,11 @@ static void describe(const struct trainer *t, char *text, size_t size)
 
     snprintf(text, size,
              "batch %d, seed %llu, %lld images, %d epochs, rate %g %s, warm-up %g, momentum %g%s, "
-             "decay %g, smoothing %g, average %g, distillation %g at %g, %s, %s levels",
+             "decay %g, bases %g, smoothing %g, average %g, distillation %g at %g, %s, %s levels",
              t->batch, (unsigned long long)o->seed, (long long)lq_loader_images(t->loader),
              o->epochs, o->rate, curves[o->curve], o->warmup, o->momentum,
-             o->plain_momentum ? "" : " Nesterov", o->decay, o->smoothing, o->average,
-             o->teacher ? o->distillation : 0, o->temperature, o->augmentation,
+             o->plain_momentum ? "" : " Nesterov", o->decay, o->basis_rate, o->smoothing,
+             o->average, o->teacher ? o->distillation : 0, o->temperature, o->augmentation,
              o->quantizer == LQ_QUANTIZER_UNIFORM ? "uniform" : "learned");
 }
 
@@ -538,6 +540,7 @@ static int init_tape(struct trainer *t)
                                       .kernels = t->input->kernels,
                                       .quantizer = o->quantizer,
                                       .basis_momentum = 0.9,
+                                      .basis_gradients = o->basis_rate > 0,
                                       .statistics_momentum = 0.9};
     int status = lq_tape_create(t->input->graph, &options, &t->tape, t->error);
     size_t numbers;

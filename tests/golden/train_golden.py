@@ -122,6 +122,7 @@ labels = np.arange(BATCH) % CLASSES
 weight_averages, activation_average = [Average() for _ in range(CHANNELS)], Average()
 velocity = {name: np.zeros_like(v) for name, v in p.items()}
 losses = []
+first_bases = weight_bases.copy(), activation_basis.copy()
 for step in range(STEPS):
     snapped = np.stack([snap('signed', v, WEIGHT_GRID) for v in weight_bases])
     weights = np.empty_like(p['conv2.weight'])
@@ -147,12 +148,18 @@ for step in range(STEPS):
     g = {'linear.weight': d.T @ pooled, 'linear.bias': d.sum(0)}
     d = (d @ p['linear.weight'])[:, None, None, :] / SIDE**2 * (r2 > 0)
     d, g['bn2.gamma'], g['bn2.beta'] = norm_back(d, p['bn2.gamma'], kept2)
-    g['conv2.weight'], d = conv_back(q, weights, d)
-    d = d * (r1 > 0) * (r1 <= top)
+    g['conv2.weight'], d_q = conv_back(q, weights, d)
+    d = d_q * (r1 > 0) * (r1 <= top)
     d, g['bn1.gamma'], g['bn1.beta'] = norm_back(d, p['bn1.gamma'], kept1)
     g['conv1.weight'], _ = conv_back(x, p['conv1.weight'], d)
     g['conv1.bias'] = d.sum((0, 1, 2))
-    if step == 0:
+    if step == 0:  # what a basis would become by its gradient instead, at rate 0.5
+        g_rows = np.einsum('rn,rnb->rb', g['conv2.weight'].reshape(CHANNELS, -1),
+                           np.stack([encode('signed', snapped[r], p['conv2.weight'][r])[0].reshape(-1, BITS)
+                                     for r in range(CHANNELS)]))
+        show('stepped.conv2.basis', first_bases[0] - 0.5 * g_rows / np.sqrt(9 * CHANNELS * (2**BITS - 1)))
+        show('stepped.conv2.input.basis',
+             first_bases[1] - 0.5 * np.einsum('byxc,byxck->k', d_q, codes) / np.sqrt(codes.size / BITS * (2**BITS - 1)))
         show('logits', logits)
         for name in p:
             show('d.' + name, g[name])

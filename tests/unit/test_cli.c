@@ -192,7 +192,8 @@ static void check_holds(const char *folder, const char *name, const char *text)
     ck_assert_msg(file != NULL, "%s", path);
     content[fread(content, 1, sizeof(content) - 1, file)] = '\0';
     fclose(file);
-    ck_assert_msg(strstr(content + (*text == '"' ? 8 : 0), text) != NULL, "%s lacks %s", name, text);
+    ck_assert_msg(strstr(content + (*text == '"' ? 8 : 0), text) != NULL, "%s lacks %s", name,
+                  text);
 }
 
 /* All that a run writes; then it is done, and resuming it gives the same network. */

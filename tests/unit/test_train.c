@@ -236,7 +236,17 @@ START_TEST(test_learns_uniform)
 }
 END_TEST
 
-/* Everything that is off by default. */
+START_TEST(test_learns_bases_by_gradient)
+{
+    struct told told;
+    struct lq_train_options options = usual(&told, 2, 12);
+
+    options.basis_rate = 1;
+    check_learns(&options, &told, 95);
+}
+END_TEST
+
+/* Everything else that is off by default. */
 START_TEST(test_learns_with_extras)
 {
     struct told told;
@@ -449,6 +459,7 @@ int main(void)
     tcase_add_test(tests, test_learns_float);
     tcase_add_test(tests, test_learns_quantized);
     tcase_add_test(tests, test_learns_uniform);
+    tcase_add_test(tests, test_learns_bases_by_gradient);
     tcase_add_test(tests, test_learns_with_extras);
     tcase_add_test(tests, test_latent);
     tcase_add_test(tests, test_resume);

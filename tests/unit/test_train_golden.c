@@ -195,10 +195,47 @@ START_TEST(test_steps)
 }
 END_TEST
 
+/* One step of bases that learn by their gradient. */
+START_TEST(test_basis_gradients)
+{
+    struct lq_kernels kernels;
+    struct lq_tape_options options = {.batch = BATCH,
+                                      .threads = 2,
+                                      .kernels = &kernels,
+                                      .basis_momentum = 0.9,
+                                      .basis_gradients = true,
+                                      .statistics_momentum = 0.9};
+    const struct lq_loss loss = {.smoothing = 0.1};
+    static float input[INPUT];
+    float d_logits[BATCH * CLASSES];
+    struct lq_error error = {0};
+    struct lq_graph *graph;
+    struct lq_tape *tape;
+    int labels[BATCH], correct;
+    const float *logits;
+
+    lq_kernels_init(&kernels, lq_cpu_detect());
+    ck_assert_int_eq(tiny_graph(1, &graph, &error), LQ_OK);
+    ck_assert_int_eq(lq_tape_create(graph, &options, &tape, &error), LQ_OK);
+    fill(tape, input);
+    for (int i = 0; i < BATCH; i++)
+        labels[i] = i % CLASSES;
+    lq_tape_forward(tape, input, BATCH, LQ_TAPE_TRAIN, &logits);
+    lq_loss_run(&loss, logits, NULL, labels, BATCH, CLASSES, d_logits, &correct);
+    lq_tape_backward(tape, d_logits);
+    lq_tape_step_bases(tape, 0.5, 0.9);
+    check("stepped.conv2.basis", array(tape, "conv2.basis"), 2 * CHANNELS, 1e-5);
+    check("stepped.conv2.input.basis", array(tape, "conv2.input.basis"), 2, 1e-5);
+    lq_tape_destroy(tape);
+    lq_graph_destroy(graph);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("train_golden");
 
     tcase_add_loop_test(tests, test_steps, 0, 2);
+    tcase_add_test(tests, test_basis_gradients);
     return suite_main("train_golden", tests);
 }

@@ -1,0 +1,79 @@
+/* tape_bases.c - bases that learn by their gradient.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include <math.h>
+#include <string.h>
+
+#include "train/tape_internal.h"
+
+void lq_tape_add_level_gradients(const struct activation_quantizer *q, const float *y,
+                                 const float *d, size_t count, const struct span *span)
+{
+    double *sums = q->gradients + ((size_t)span->part << q->bits);
+
+    if (span->opens)
+        memset(sums, 0, ((size_t)1 << q->bits) * sizeof(*sums));
+    for (size_t i = 0; i < count; i++)
+        sums[lq_quantizer_level(&q->quantizer, y[i])] += (double)d[i];
+}
+
+/* Bit i of a level's code, as what multiplies basis value i. */
+static double bit_of(const struct lq_quantizer *quantizer, int level, int i)
+{
+    int bit = quantizer->codes[level] >> i & 1;
+
+    return quantizer->kind == LQ_CODE_SIGNED ? 2 * bit - 1 : bit;
+}
+
+/* sums: the gradient by each level. */
+static void step_basis(const struct lq_quantizer *quantizer, const double *sums, double values,
+                       const double rate_and_momentum[2], float *velocity, float *basis)
+{
+    double scale = 1 / sqrt(values * ((1 << quantizer->bits) - 1));
+
+    for (int i = 0; i < quantizer->bits; i++) {
+        double gradient = 0;
+
+        for (int level = 0; level < 1 << quantizer->bits; level++)
+            gradient += sums[level] * bit_of(quantizer, level, i);
+        velocity[i] = (float)(rate_and_momentum[1] * (double)velocity[i] + scale * gradient);
+        basis[i] = (float)((double)basis[i] - rate_and_momentum[0] * (double)velocity[i]);
+    }
+}
+
+static void step_weights(const struct lq_tape *tape, const struct weight_quantizer *q,
+                         const double rate_and_momentum[2])
+{
+    for (size_t row = 0; row < (size_t)q->rows; row++) {
+        double sums[LQ_MAX_LEVELS] = {0};
+        size_t at = q->offset + row * (size_t)q->length, bits = (size_t)q->bits;
+        struct lq_quantizer quantizer;
+
+        lq_quantizer_init_snapped(&quantizer, &q->snapped[row]);
+        for (size_t k = at; k < at + (size_t)q->length; k++)
+            sums[lq_quantizer_level(&quantizer, tape->numbers_values[k])] +=
+                (double)tape->gradients[k];
+        step_basis(&quantizer, sums, q->length, rate_and_momentum, q->velocity + row * bits,
+                   q->basis + row * bits);
+    }
+}
+
+void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum)
+{
+    const double rate_and_momentum[2] = {rate, momentum};
+
+    for (int i = 0; i < tape->weight_quantizer_count; i++)
+        step_weights(tape, tape->weight_quantizers[i], rate_and_momentum);
+    for (int i = 0; i < tape->activation_quantizer_count; i++) {
+        struct activation_quantizer *q = tape->activation_quantizers[i];
+        double sums[LQ_MAX_LEVELS] = {0};
+
+        for (int part = 0; part < lq_tape_parts(tape); part++)
+            for (int level = 0; level < 1 << q->bits; level++)
+                sums[level] += q->gradients[(part << q->bits) + level];
+        step_basis(&q->quantizer, sums,
+                   (double)tape->count * (double)tape->values[q->node->output].elements,
+                   rate_and_momentum, q->velocity, q->basis);
+    }
+}
