@@ -162,13 +162,16 @@ soak: $(BUILD)/tests/http/test_repository ## the same for minutes, and 500 loads
 	@EACH=60 ROUNDS=1 $(MAKE) --no-print-directory load
 	@LQ_CYCLES=500 sh tests/run.sh $(BUILD) $<
 
-bench: bench-kernels bench-networks ## speed of kernels and networks (JSON=1: a JSON object a line; see CONTRIBUTING.md)
+bench: bench-kernels bench-networks bench-training ## speed of kernels and networks (JSON=1: a JSON object a line; see CONTRIBUTING.md)
 
-bench-kernels: $(patsubst %.c,$(BUILD)/%,$(BENCHES))
+bench-kernels: $(patsubst %.c,$(BUILD)/%,$(filter-out %/bench_step.c,$(BENCHES)))
 	@for b in $^; do $$b $(if $(JSON),--json) || exit 1; done
 
 bench-networks: $(BUILD)/lqnet
 	@JSON=$(JSON) sh tests/bench/networks.sh $<
+
+bench-training: $(BUILD)/tests/bench/bench_step
+	@sh tests/bench/training.sh $<
 
 # Tier neon: the suites of kernels built for arm64 and run under an emulator, or by an arm64 CPU.
 ARM      := build/arm64
@@ -267,6 +270,6 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' Makefile) suites bench-kernels bench-networks deps-arm
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' Makefile) suites bench-kernels bench-networks bench-training deps-arm
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES)) $(SIMDE_OBJECTS:.o=.d) \
     $(wildcard $(ARM)/*/*/*.d $(ARM)/*/*/*/*.d)

@@ -75,6 +75,8 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         kernels->bytes_bound = 255 * 127;
         kernels->plane_pairs = 3;
         kernels->prefers_nibbles = false;
+        kernels->windows_product = lq_windows_product_avx512;
+        kernels->windows_outer = lq_windows_outer_avx512;
         best = LQ_CPU_AVX512;
     }
     /* reads the panels of avx512, and leaves small products to it */
