@@ -15,15 +15,50 @@
 
 #include "clock.h"
 
-void http_set_deadline(struct http_server *server, struct connection *connection, int64_t ms)
+/* What is written to a client whose request does not come to its end, from outside the library,
+ * which has nothing to say before it does. */
+#define LATE_BODY "{\"error\":\"the request did not arrive in time\"}"
+static const char late_reply[] = "HTTP/1.1 408 Request Timeout\r\n"
+                                 "Content-Type: application/json\r\n"
+                                 "Content-Length: 46\r\n"
+                                 "Connection: close\r\n"
+                                 "\r\n" LATE_BODY;
+_Static_assert(sizeof(LATE_BODY) - 1 == 46, "Content-Length");
+
+static void set_deadline(struct http_server *server, struct connection *connection, int64_t ms,
+                         bool asking)
 {
     if (!connection)
         return;
     pthread_mutex_lock(&server->lock);
     connection->deadline_us = ms ? clock_now_us() + ms * 1000 : 0;
+    connection->asking = asking;
     if (ms && connection->deadline_us < server->wake_us)
         pthread_cond_signal(&server->reap);
     pthread_mutex_unlock(&server->lock);
+}
+
+void http_set_deadline(struct http_server *server, struct connection *connection, int64_t ms)
+{
+    set_deadline(server, connection, ms, false);
+}
+
+void http_set_request_deadline(struct http_server *server, struct connection *connection,
+                               int64_t ms)
+{
+    set_deadline(server, connection, ms, true);
+}
+
+bool http_is_late(struct http_server *server, const struct connection *connection)
+{
+    bool late;
+
+    if (!connection)
+        return false;
+    pthread_mutex_lock(&server->lock);
+    late = connection->late;
+    pthread_mutex_unlock(&server->lock);
+    return late;
 }
 
 /* Shuts what is late; returns the earliest deadline that is left. */
@@ -36,6 +71,9 @@ static int64_t reap_late(struct http_server *server)
             continue;
         if (c->deadline_us <= now) {
             metrics_rejected(server->service.metrics, METRICS_REJECTED_TIMEOUT);
+            c->late = true;
+            if (c->asking && !c->encrypted)
+                (void)!send(c->fd, late_reply, sizeof(late_reply) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
             shutdown(c->fd, SHUT_RDWR);
             c->deadline_us = 0;
         } else if (c->deadline_us < earliest) {
@@ -98,6 +136,8 @@ static void open_connection(const struct http_listener *listener, struct MHD_Con
         return;
     }
     connection->fd = fd->connect_fd;
+    connection->encrypted =
+        MHD_get_connection_info(library, MHD_CONNECTION_INFO_GNUTLS_SESSION) != NULL;
     http_describe_client(address ? address->client_addr : NULL, connection->client,
                          sizeof(connection->client));
     if (server->clients && !listener->admin && address)
@@ -109,7 +149,7 @@ static void open_connection(const struct http_listener *listener, struct MHD_Con
         connection->next->previous = connection;
     server->connections = connection;
     pthread_mutex_unlock(&server->lock);
-    http_set_deadline(server, connection, server->config->header_timeout_ms);
+    http_set_request_deadline(server, connection, server->config->header_timeout_ms);
     metrics_count(server->service.metrics, METRICS_CONNECTIONS, 1);
     metrics_gauge_add(server->service.metrics, METRICS_OPEN, 1);
     *context = connection;

@@ -147,8 +147,8 @@ static enum MHD_Result begin(struct http_request *request, struct MHD_Connection
     take_trace(request);
     check_head(request, version);
     http_body_begin(request);
-    http_set_deadline(request->server, request->connection,
-                      request->server->config->body_timeout_ms);
+    http_set_request_deadline(request->server, request->connection,
+                              request->server->config->body_timeout_ms);
     if (!request->refusal)
         service->admit(service->context, request);
     else
@@ -200,7 +200,7 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library
     request->route = -1;
     metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, 1);
     pthread_mutex_init(&request->lock, NULL);
-    http_set_deadline(server, request->connection, server->config->header_timeout_ms);
+    http_set_request_deadline(server, request->connection, server->config->header_timeout_ms);
     pthread_mutex_lock(&server->lock);
     server->requests++;
     pthread_mutex_unlock(&server->lock);
@@ -220,7 +220,8 @@ void http_on_completed(void *context, struct MHD_Connection *library, void **req
         return;
     metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, -1);
     if (request->begun && !request->recorded) { /* the client left, or was cut off */
-        request->status = STATUS_LEFT;
+        request->status =
+            http_is_late(server, request->connection) ? MHD_HTTP_REQUEST_TIMEOUT : STATUS_LEFT;
         http_record(request);
     }
     /* a client that will send no more is not waited for */

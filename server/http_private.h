@@ -33,6 +33,8 @@ struct connection {
     struct connection *next, *previous;
     int fd;
     int64_t deadline_us; /* 0: none */
+    bool asking;         /* a request is on its way: told 408 when it is late */
+    bool encrypted, late;
     char client[INET6_ADDRSTRLEN];
     struct client *peer; /* NULL: without limits */
     bool too_many;       /* one more than the peer may have */
@@ -121,6 +123,12 @@ gnutls_certificate_retrieve_function3 http_tls_choose;
 
 /* Gives the connection (which may be NULL) `ms` from now; 0: as long as it takes. */
 void http_set_deadline(struct http_server *server, struct connection *connection, int64_t ms);
+/* The same for the rest of a request: when it is late, it is told so, 408, where that can be done
+ * without TLS. */
+void http_set_request_deadline(struct http_server *server, struct connection *connection,
+                               int64_t ms);
+/* Has its deadline passed? */
+bool http_is_late(struct http_server *server, const struct connection *connection);
 /* A thread's main: shuts the sockets of connections that are late, until server->stopping. */
 void *http_reaper_main(void *server);
 /* The library's, for a socket that opens or closes. */

@@ -145,7 +145,7 @@ START_TEST(slowloris)
     }
     for (int i = 0; i < COUNT; i++) {
         ck_assert_msg(read_all(sockets[i], bytes, sizeof(bytes)), "connection %d is open", i);
-        ck_assert_str_eq(bytes, ""); /* without a reply */
+        ck_assert_int_eq(status_of(bytes), 408);
         close(sockets[i]);
     }
     await_closed(&d, before);
@@ -202,7 +202,7 @@ START_TEST(slow_bodies)
     }
     for (int i = 0; i < COUNT; i++) {
         ck_assert(read_all(sockets[i], bytes, sizeof(bytes)));
-        ck_assert_str_eq(bytes, "");
+        ck_assert_int_eq(status_of(bytes), 408);
         close(sockets[i]);
     }
     await_closed(&d, before);
@@ -219,7 +219,9 @@ START_TEST(never_reads)
     size_t size = 0;
     int before, small = 4096;
 
-    daemon_start(&d, (const char *const[]){"--reply-timeout-ms", "500", NULL});
+    /* where the kernel holds all replies so far, it is the next head that is late */
+    daemon_start(&d, (const char *const[]){"--reply-timeout-ms", "500", "--header-timeout-ms",
+                                           "1000", "--idle-timeout-ms", "1000", NULL});
     before = open_files(&d);
     for (int i = 0; i < 100; i++)
         size += (size_t)sprintf(many + size, GET "\r\n");
@@ -273,7 +275,7 @@ START_TEST(half_closed)
         shutdown(sockets[i], SHUT_WR);
     }
     for (int i = 0; i < COUNT; i++) {
-        static const int allowed[3] = {200, 499, 0}; /* or closed without a reply */
+        static const int allowed[3] = {200, 499, 408}; /* or closed without a reply */
         int status;
 
         ck_assert_msg(read_all(sockets[i], bytes, sizeof(bytes)), "kind %d: open", i % 3);
@@ -525,7 +527,7 @@ START_TEST(oversized)
         struct answer answer = daemon_raw(&d, cases[i].bytes, cases[i].size);
 
         ck_assert_msg(answer.status == cases[i].first || answer.status == cases[i].second ||
-                          answer.status == 0,
+                          answer.status == 0 || answer.status == 408,
                       "%s: %d %s", cases[i].what, answer.status, answer.body);
         answer_free(&answer);
         free(cases[i].bytes);

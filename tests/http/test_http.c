@@ -293,11 +293,11 @@ START_TEST(limits)
                                     "Content-Length: 99999999999999999999\r\n\r\n") /
                          100,
                      4);
-    /* a head, and a body, that never end: closed by their deadlines, without a reply */
-    ck_assert_int_eq(raw_status(&d, "GET /v2 HTTP/1.1\r\nHost:"), 0);
+    /* a head, and a body, that never end: told so at their deadlines, and closed */
+    ck_assert_int_eq(raw_status(&d, "GET /v2 HTTP/1.1\r\nHost:"), 408);
     ck_assert_int_eq(raw_status(&d, "POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n"
                                     "Content-Length: 10\r\n\r\nabc"),
-                     0);
+                     408);
     expect(&d, "GET", "/v2/health/live", NULL, NULL, 200, NULL);
     ck_assert_int_eq(daemon_stop(&d), 0);
     free(large);
