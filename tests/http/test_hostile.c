@@ -215,7 +215,8 @@ START_TEST(never_reads)
 {
     struct daemon d;
     struct pollfd peer = {.events = POLLOUT};
-    char *many = malloc(100 * sizeof(GET "\r\n"));
+    static const char large[] = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n";
+    char *many = malloc(100 * sizeof(large));
     size_t size = 0;
     int before, small = 4096;
 
@@ -224,11 +225,11 @@ START_TEST(never_reads)
                                            "1000", "--idle-timeout-ms", "1000", NULL});
     before = open_files(&d);
     for (int i = 0; i < 100; i++)
-        size += (size_t)sprintf(many + size, GET "\r\n");
+        size += (size_t)sprintf(many + size, "%s", large);
     peer.fd = daemon_connect(&d);
     setsockopt(peer.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     fcntl(peer.fd, F_SETFL, O_NONBLOCK);
-    for (int64_t start = clock_now_us(); clock_now_us() - start < 8000000;) {
+    for (int64_t start = clock_now_us(); clock_now_us() - start < 30000000;) {
         if (poll(&peer, 1, 100) > 0 && send(peer.fd, many, size, MSG_NOSIGNAL) < 0 &&
             errno != EAGAIN)
             break; /* closed */
