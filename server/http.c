@@ -182,7 +182,9 @@ static void quiesce(struct http_server *server)
         if (listener->daemon && !listener->quiet) {
             MHD_quiesce_daemon(listener->daemon);
             take_backlog(listener);
-            http_unlisten(listener);
+            /* refuses from now on; closed when the library's threads, which may still be about to
+             * stop watching it, have ended */
+            shutdown(listener->fd, SHUT_RDWR);
         }
         listener->quiet = true;
     }
