@@ -66,8 +66,8 @@ static void start(struct bench *bench, int workers, const char *const *settings)
     ck_assert_int_eq(
         generation_create(&bench->config, "tiny", 1, model, &bench->generation, &error), LQ_OK);
     ck_assert_int_eq(metrics_create(&route, 1, &bench->metrics, &error), LQ_OK);
-    bench->stats = stats_create((int)bench->config.max_batch,
-                                metrics_model(bench->metrics, "tiny", "1"));
+    bench->stats =
+        stats_create((int)bench->config.max_batch, metrics_model(bench->metrics, "tiny", "1"));
     bench->generation->stats = bench->stats;
     ck_assert_int_eq(batcher_start(&bench->config, &bench->batcher, &error), LQ_OK);
 }

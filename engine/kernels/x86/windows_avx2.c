@@ -54,38 +54,50 @@ struct tile {
 
 #define SUMS(i)                                                                                    \
     __m256 low##i = start ? load(t->y[i], mask->low, all) : zero;                                  \
-    __m256 high##i = start ? load(t->y[i] + LANES, mask->high, all) : zero;
+    __m256 high##i = start ? load(t->y[i] + LANES, mask->high, all) : zero
 #define ADD(i)                                                                                     \
     x = _mm256_broadcast_ss(a##i + k);                                                             \
     low##i = _mm256_fmadd_ps(x, wl, low##i);                                                       \
-    high##i = _mm256_fmadd_ps(x, wh, high##i);
+    high##i = _mm256_fmadd_ps(x, wh, high##i)
 #define STORE(i)                                                                                   \
     store(t->y[i], mask->low, all, low##i);                                                        \
-    store(t->y[i] + LANES, mask->high, all, high##i);
+    store(t->y[i] + LANES, mask->high, all, high##i)
 
 static inline __attribute__((always_inline)) void
 add_tile(const struct lq_windows *s, const struct part *p, const struct tile *t, const float *w,
          const struct mask *mask, bool all, bool start)
 {
     __m256 zero = _mm256_setzero_ps();
-    SUMS(0)
-    SUMS(1)
-    SUMS(2)
-    SUMS(3) SUMS(4) SUMS(5)
+    SUMS(0);
+    SUMS(1);
+    SUMS(2);
+    SUMS(3);
+    SUMS(4);
+    SUMS(5);
 
-        for (int i = p->h0; i < p->h1; i++) for (int j = p->w0; j < p->w1; j++)
-    {
-        size_t at = (size_t)i * s->tap_line + (size_t)j * s->tap_step + (size_t)p->k0;
-        const float *a0 = t->a[0] + at, *a1 = t->a[1] + at, *a2 = t->a[2] + at;
-        const float *a3 = t->a[3] + at, *a4 = t->a[4] + at, *a5 = t->a[5] + at;
+    for (int i = p->h0; i < p->h1; i++)
+        for (int j = p->w0; j < p->w1; j++) {
+            size_t at = (size_t)i * s->tap_line + (size_t)j * s->tap_step + (size_t)p->k0;
+            const float *a0 = t->a[0] + at, *a1 = t->a[1] + at, *a2 = t->a[2] + at;
+            const float *a3 = t->a[3] + at, *a4 = t->a[4] + at, *a5 = t->a[5] + at;
 
-        for (long k = 0, length = p->k1 - p->k0; k < length; k++, w += LQ_FLOAT_LANES) {
-            __m256 x, wl = _mm256_loadu_ps(w), wh = _mm256_loadu_ps(w + LANES);
+            for (long k = 0, length = p->k1 - p->k0; k < length; k++, w += LQ_FLOAT_LANES) {
+                __m256 x, wl = _mm256_loadu_ps(w), wh = _mm256_loadu_ps(w + LANES);
 
-            ADD(0) ADD(1) ADD(2) ADD(3) ADD(4) ADD(5)
+                ADD(0);
+                ADD(1);
+                ADD(2);
+                ADD(3);
+                ADD(4);
+                ADD(5);
+            }
         }
-    }
-    STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5)
+    STORE(0);
+    STORE(1);
+    STORE(2);
+    STORE(3);
+    STORE(4);
+    STORE(5);
 }
 
 /* One part of all windows and one panel of weights. The last tile is filled up with the last
@@ -149,7 +161,7 @@ struct lines {
 #define OUTER_SUMS(i)                                                                              \
     float *to##i = sums + (size_t)(i)*LQ_FLOAT_LANES;                                              \
     __m256 low##i = (i) < count ? _mm256_loadu_ps(to##i) : zero;                                   \
-    __m256 high##i = (i) < count ? _mm256_loadu_ps(to##i + LANES) : zero;
+    __m256 high##i = (i) < count ? _mm256_loadu_ps(to##i + LANES) : zero
 #define OUTER_ADD(i)                                                                               \
     if ((i) < count) {                                                                             \
         __m256 x = _mm256_broadcast_ss(a + (i));                                                   \
@@ -168,11 +180,13 @@ outer_tile(const struct lq_windows *s, const struct lines *lines, size_t a_at, c
            const struct mask *mask, float *sums, int count)
 {
     __m256 zero = _mm256_setzero_ps();
-    OUTER_SUMS(0)
-    OUTER_SUMS(1)
-    OUTER_SUMS(2)
-    OUTER_SUMS(3) OUTER_SUMS(4) OUTER_SUMS(5) int image = lines->first / s->height,
-                                                  line = lines->first % s->height;
+    OUTER_SUMS(0);
+    OUTER_SUMS(1);
+    OUTER_SUMS(2);
+    OUTER_SUMS(3);
+    OUTER_SUMS(4);
+    OUTER_SUMS(5);
+    int image = lines->first / s->height, line = lines->first % s->height;
 
     for (int l = lines->first; l < lines->last; l++) {
         const float *a = s->a + a_at + (size_t)image * s->a_image + (size_t)line * s->a_line;
@@ -181,14 +195,24 @@ outer_tile(const struct lq_windows *s, const struct lines *lines, size_t a_at, c
         for (int x_at = 0; x_at < s->width; x_at++, a += s->a_step, y += s->y_step) {
             __m256 yl = load(y, mask->low, mask->all), yh = load(y + LANES, mask->high, mask->all);
 
-            OUTER_ADD(0) OUTER_ADD(1) OUTER_ADD(2) OUTER_ADD(3) OUTER_ADD(4) OUTER_ADD(5)
+            OUTER_ADD(0);
+            OUTER_ADD(1);
+            OUTER_ADD(2);
+            OUTER_ADD(3);
+            OUTER_ADD(4);
+            OUTER_ADD(5);
         }
         if (++line == s->height) {
             line = 0;
             image++;
         }
     }
-    OUTER_STORE(0) OUTER_STORE(1) OUTER_STORE(2) OUTER_STORE(3) OUTER_STORE(4) OUTER_STORE(5)
+    OUTER_STORE(0);
+    OUTER_STORE(1);
+    OUTER_STORE(2);
+    OUTER_STORE(3);
+    OUTER_STORE(4);
+    OUTER_STORE(5);
 }
 
 /* A run, in tiles of 6 elements where the rest allows it. */
