@@ -70,7 +70,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_product *
         }
     }
     for (int r = 0; r < rows; r++)
-        _mm256_maskstore_epi32(out + (size_t)r * p->stride, strip->mask, sums[r]);
+        _mm256_maskstore_epi32(out + (size_t)(r)*p->stride, strip->mask, sums[r]);
 }
 
 /* The tile that most of a product of 16-bit levels is made of: 2 panels, so that a level that is
@@ -96,7 +96,7 @@ static void wide_tile(const struct lq_product *p, const uint8_t *a, const uint8_
 
 #define X(r)                                                                                       \
     {                                                                                              \
-        __m256i levels = broadcast((r < 3 ? at : far) + r % 3 * step, WORD);                       \
+        __m256i levels = broadcast(((r) < 3 ? at : far) + (r) % 3 * step, WORD);                   \
                                                                                                    \
         left##r = _mm256_add_epi32(left##r, _mm256_madd_epi16(levels, first));                     \
         right##r = _mm256_add_epi32(right##r, _mm256_madd_epi16(levels, second));                  \
@@ -108,8 +108,8 @@ static void wide_tile(const struct lq_product *p, const uint8_t *a, const uint8_
         }
     }
 #define X(r)                                                                                       \
-    _mm256_storeu_si256((void *)(out + (size_t)r * p->stride), left##r);                           \
-    _mm256_storeu_si256((void *)(out + (size_t)r * p->stride + LANES), right##r);
+    _mm256_storeu_si256((void *)(out + (size_t)(r)*p->stride), left##r);                           \
+    _mm256_storeu_si256((void *)(out + (size_t)(r)*p->stride + LANES), right##r);
     EACH_ROW(X)
 #undef X
 }
