@@ -11,17 +11,27 @@ trap 'rm -rf "$work"' EXIT
 find "$folder" -maxdepth 1 -type f \( -iname '*.jpg' -o -iname '*.jpeg' -o -iname '*.png' \) | sort >"$work/files"
 [ -s "$work/files" ] || { echo "curl-load.sh: no .jpg, .jpeg or .png in $folder" >&2; exit 1; }
 
-# One request after another of a curl configuration, the files in turn.
-awk -v url="$url" -v requests="$requests" '
-    { gsub(/[\\"]/, "\\\\&"); file[NR - 1] = $0 }
-    END {
-        for (i = 0; i < requests; i++)
-            printf "%surl = \"%s\"\ndata-binary = \"@%s\"\nheader = \"Content-Type: application/octet-stream\"\n" \
-                   "output = \"/dev/null\"\nsilent\nwrite-out = \"%%{http_code} %%{time_total} %%{exitcode}\\n\"\n",
-                   i ? "next\n" : "", url, file[i % NR]
-    }' "$work/files" >"$work/config"
+# Requests first..last-1 of a curl configuration, the files in turn. curl keeps all of a configuration in memory, so there
+# is one for each 2000.
+configuration() {
+    awk -v url="$url" -v first="$1" -v last="$2" '
+        { gsub(/[\\"]/, "\\\\&"); file[NR - 1] = $0 }
+        END {
+            for (i = first; i < last; i++)
+                printf "%surl = \"%s\"\ndata-binary = \"@%s\"\nheader = \"Content-Type: application/octet-stream\"\n" \
+                       "output = \"/dev/null\"\nsilent\nwrite-out = \"%%{http_code} %%{time_total} %%{exitcode}\\n\"\n",
+                       (i > first ? "next\n" : ""), url, file[i % NR]
+        }' "$work/files"
+}
+: >"$work/times"
 start=$(date +%s.%N)
-curl --parallel --parallel-immediate --parallel-max "$parallel" --config "$work/config" >"$work/times" 2>/dev/null || true
+first=0
+while [ "$first" -lt "$requests" ]; do
+    last=$((first + 2000 < requests ? first + 2000 : requests))
+    configuration "$first" "$last" >"$work/config"
+    curl --parallel --parallel-immediate --parallel-max "$parallel" --config "$work/config" >>"$work/times" 2>/dev/null || true
+    first=$last
+done
 end=$(date +%s.%N)
 
 sort -k2 -n "$work/times" | awk -v start="$start" -v end="$end" '
