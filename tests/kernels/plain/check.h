@@ -46,14 +46,20 @@ enum print_output { CK_NORMAL };
     do {                                                                                           \
         type plain_a = (type)(a);                                                                  \
         type plain_b = (type)(b);                                                                  \
-        ck_assert_msg(plain_a relation plain_b, #a " " #relation " " #b ": " format ", " format,   \
-                      plain_a, plain_b);                                                           \
+        ck_assert_msg(plain_a relation plain_b, "%s: " format ", " format,                         \
+                      #a " " #relation " " #b, plain_a, plain_b);                                  \
     } while (0)
 #define ck_assert_int_eq(a, b)  PLAIN_COMPARE(long long, "%lld", a, ==, b)
 #define ck_assert_int_ne(a, b)  PLAIN_COMPARE(long long, "%lld", a, !=, b)
 #define ck_assert_int_gt(a, b)  PLAIN_COMPARE(long long, "%lld", a, >, b)
 #define ck_assert_int_le(a, b)  PLAIN_COMPARE(long long, "%lld", a, <=, b)
 #define ck_assert_uint_eq(a, b) PLAIN_COMPARE(unsigned long long, "%llu", a, ==, b)
+#define ck_assert_double_eq_tol(a, b, tolerance)                                                   \
+    do {                                                                                           \
+        double plain_a = (a), plain_b = (b);                                                       \
+        ck_assert_msg(__builtin_fabs(plain_a - plain_b) < (tolerance), "%s: %.17g, %.17g",         \
+                      #a " == " #b, plain_a, plain_b);                                             \
+    } while (0)
 #define ck_assert_ptr_ne(a, b)  ck_assert_msg((a) != (b), "%s", #a " != " #b)
 #define ck_assert_mem_eq(a, b, size)                                                               \
     ck_assert_msg(__builtin_memcmp(a, b, size) == 0, "%s and %s differ", #a, #b)
