@@ -60,7 +60,7 @@ enum print_output { CK_NORMAL };
         ck_assert_msg(__builtin_fabs(plain_a - plain_b) < (tolerance), "%s: %.17g, %.17g",         \
                       #a " == " #b, plain_a, plain_b);                                             \
     } while (0)
-#define ck_assert_ptr_ne(a, b)  ck_assert_msg((a) != (b), "%s", #a " != " #b)
+#define ck_assert_ptr_ne(a, b) ck_assert_msg((a) != (b), "%s", #a " != " #b)
 #define ck_assert_mem_eq(a, b, size)                                                               \
     ck_assert_msg(__builtin_memcmp(a, b, size) == 0, "%s and %s differ", #a, #b)
 
