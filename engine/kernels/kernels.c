@@ -6,6 +6,74 @@
 
 #include "lq.h"
 
+#if defined(__x86_64__)
+static void fill_avx2(struct lq_kernels *kernels)
+{
+    kernels->encode_sums = lq_encode_sums_avx2;
+    kernels->encode_floats = lq_encode_floats_avx2;
+    kernels->scale_sums = lq_scale_sums_avx2;
+    kernels->finish_sums = lq_finish_sums_avx2;
+    kernels->pool_sums = lq_pool_sums_avx2;
+    kernels->dense_floats = lq_dense_floats_avx2;
+    kernels->gemm_levels = lq_gemm_levels_avx2;
+    kernels->levels_lanes = 8;
+    kernels->plane_pairs = 0;
+    kernels->add_floats = lq_add_floats_avx2;
+    kernels->gemm_bytes = lq_gemm_bytes_avx2;
+    kernels->bytes_lanes = 8;
+    kernels->bytes_bound = 32767 / 2;
+    kernels->windows_product = lq_windows_product_avx2;
+    kernels->windows_outer = lq_windows_outer_avx2;
+    kernels->gemm_nibbles = lq_gemm_nibbles_avx2;
+    kernels->nibbles_lanes = 32;
+    kernels->pair_columns = 32;
+    kernels->prefers_nibbles = true;
+    lq_train_kernels_avx2(&kernels->train);
+    lq_winograd_avx2(&kernels->winograd);
+}
+
+static void fill_avx512(struct lq_kernels *kernels)
+{
+    kernels->encode_sums = lq_encode_sums_avx512;
+    kernels->encode_floats = lq_encode_floats_avx512;
+    kernels->scale_sums = lq_scale_sums_avx512;
+    kernels->finish_sums = lq_finish_sums_avx512;
+    kernels->pool_sums = lq_pool_sums_avx512;
+    kernels->dense_floats = lq_dense_floats_avx512;
+    kernels->gemm_levels = lq_gemm_levels_avx512;
+    kernels->levels_lanes = 16;
+    kernels->gemm_planes = lq_gemm_planes_avx512;
+    kernels->planes_lanes = 16;
+    kernels->add_floats = lq_add_floats_avx512;
+    kernels->gemm_bytes = lq_gemm_bytes_avx512;
+    kernels->bytes_lanes = 16;
+    kernels->bytes_bound = 255 * 127;
+    kernels->plane_pairs = 3;
+    kernels->prefers_nibbles = false;
+    kernels->windows_product = lq_windows_product_avx512;
+    kernels->windows_outer = lq_windows_outer_avx512;
+}
+#elif defined(__aarch64__)
+static void fill_neon(struct lq_kernels *kernels)
+{
+    kernels->encode_sums = lq_encode_sums_neon;
+    kernels->encode_floats = lq_encode_floats_neon;
+    kernels->scale_sums = lq_scale_sums_neon;
+    kernels->add_floats = lq_add_floats_neon;
+    kernels->finish_sums = lq_finish_sums_neon;
+    kernels->pool_sums = lq_pool_sums_neon;
+    kernels->dense_floats = lq_dense_floats_neon;
+    kernels->gemm_levels = lq_gemm_levels_neon;
+    kernels->levels_lanes = 4;
+    kernels->gemm_bytes = lq_gemm_bytes_neon;
+    kernels->bytes_lanes = 4;
+    kernels->gemm_planes = lq_gemm_planes_neon;
+    kernels->planes_lanes = 4;
+    /* counted, not measured: 128 products take 3 instructions a pair, or 34 of levels */
+    kernels->plane_pairs = 9;
+}
+#endif
+
 int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
 {
     int best = LQ_CPU_C;
@@ -35,48 +103,11 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     lq_winograd_c(&kernels->winograd);
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
-        kernels->encode_sums = lq_encode_sums_avx2;
-        kernels->encode_floats = lq_encode_floats_avx2;
-        kernels->scale_sums = lq_scale_sums_avx2;
-        kernels->finish_sums = lq_finish_sums_avx2;
-        kernels->pool_sums = lq_pool_sums_avx2;
-        kernels->dense_floats = lq_dense_floats_avx2;
-        kernels->gemm_levels = lq_gemm_levels_avx2;
-        kernels->levels_lanes = 8;
-        kernels->plane_pairs = 0;
-        kernels->add_floats = lq_add_floats_avx2;
-        kernels->gemm_bytes = lq_gemm_bytes_avx2;
-        kernels->bytes_lanes = 8;
-        kernels->bytes_bound = 32767 / 2;
-        kernels->windows_product = lq_windows_product_avx2;
-        kernels->windows_outer = lq_windows_outer_avx2;
-        kernels->gemm_nibbles = lq_gemm_nibbles_avx2;
-        kernels->nibbles_lanes = 32;
-        kernels->pair_columns = 32;
-        kernels->prefers_nibbles = true;
-        lq_train_kernels_avx2(&kernels->train);
-        lq_winograd_avx2(&kernels->winograd);
+        fill_avx2(kernels);
         best = LQ_CPU_AVX2;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {
-        kernels->encode_sums = lq_encode_sums_avx512;
-        kernels->encode_floats = lq_encode_floats_avx512;
-        kernels->scale_sums = lq_scale_sums_avx512;
-        kernels->finish_sums = lq_finish_sums_avx512;
-        kernels->pool_sums = lq_pool_sums_avx512;
-        kernels->dense_floats = lq_dense_floats_avx512;
-        kernels->gemm_levels = lq_gemm_levels_avx512;
-        kernels->levels_lanes = 16;
-        kernels->gemm_planes = lq_gemm_planes_avx512;
-        kernels->planes_lanes = 16;
-        kernels->add_floats = lq_add_floats_avx512;
-        kernels->gemm_bytes = lq_gemm_bytes_avx512;
-        kernels->bytes_lanes = 16;
-        kernels->bytes_bound = 255 * 127;
-        kernels->plane_pairs = 3;
-        kernels->prefers_nibbles = false;
-        kernels->windows_product = lq_windows_product_avx512;
-        kernels->windows_outer = lq_windows_outer_avx512;
+        fill_avx512(kernels);
         best = LQ_CPU_AVX512;
     }
     /* reads the panels of avx512, and leaves small products to it */
@@ -87,21 +118,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     }
 #elif defined(__aarch64__)
     if (tiers >> LQ_CPU_NEON & 1) {
-        kernels->encode_sums = lq_encode_sums_neon;
-        kernels->encode_floats = lq_encode_floats_neon;
-        kernels->scale_sums = lq_scale_sums_neon;
-        kernels->add_floats = lq_add_floats_neon;
-        kernels->finish_sums = lq_finish_sums_neon;
-        kernels->pool_sums = lq_pool_sums_neon;
-        kernels->dense_floats = lq_dense_floats_neon;
-        kernels->gemm_levels = lq_gemm_levels_neon;
-        kernels->levels_lanes = 4;
-        kernels->gemm_bytes = lq_gemm_bytes_neon;
-        kernels->bytes_lanes = 4;
-        kernels->gemm_planes = lq_gemm_planes_neon;
-        kernels->planes_lanes = 4;
-        /* counted, not measured: 128 products take 3 instructions a pair, or 34 of levels */
-        kernels->plane_pairs = 9;
+        fill_neon(kernels);
         best = LQ_CPU_NEON;
     }
 #else
