@@ -41,7 +41,7 @@ LDFLAGS  += $(SANITIZE_$(FLAVOUR))
 ARCH     := $(firstword $(subst -, ,$(MULTI)))
 ENGINE   := $(wildcard engine/*.c engine/*/*.c $(if $(filter x86_64,$(ARCH)),engine/kernels/x86/*.c) \
               $(if $(filter aarch64,$(ARCH)),engine/kernels/arm/*.c))
-SERVER   := $(wildcard server/*.c server/routes/*.c)
+SERVER   := $(wildcard server/*.c $(patsubst %,server/%/*.c,codec http infer models observe routes))
 CLI      := $(wildcard server/cli/*.c)
 MANUAL   := server/manual/manual.c
 SUPPORT  := $(wildcard tests/support/*.c)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
-#include "log.h"
+#include "observe/log.h"
 #include "notify.h"
 #include "route.h"
 #include "sandbox.h"

@@ -7,11 +7,11 @@
 
 #include <stdatomic.h>
 
-#include "auth.h"
-#include "batcher.h"
-#include "http.h"
-#include "metrics.h"
-#include "registry.h"
+#include "http/auth.h"
+#include "infer/batcher.h"
+#include "http/http.h"
+#include "observe/metrics.h"
+#include "models/registry.h"
 
 struct app {
     struct config config;

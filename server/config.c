@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
-#include "policy.h"
-#include "text.h"
+#include "observe/log.h"
+#include "models/policy.h"
+#include "codec/text.h"
 
 enum key_type { TYPE_TEXT, TYPE_INT, TYPE_BOOL };
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "app.h"
-#include "log.h"
+#include "observe/log.h"
 
 /* What signals have asked for. */
 static sem_t asked;

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "compress.h"
+#include "codec/compress.h"
 
 /* Shorter texts fit into one packet anyway. */
 enum { MIN_COMPRESSED_BYTES = 1400 };

@@ -5,8 +5,8 @@
 #ifndef SERVER_REPLY_H
 #define SERVER_REPLY_H
 
-#include "batcher.h"
-#include "http.h"
+#include "infer/batcher.h"
+#include "http/http.h"
 
 /* Takes over the text; compressed where the client accepts it and it pays. */
 void reply_json(struct http_request *request, int status, struct text *json);

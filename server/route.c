@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "admit.h"
+#include "http/admit.h"
 #include "reply.h"
-#include "repository.h"
+#include "models/repository.h"
 
 /* Paths without an extension of ours are the Open Inference Protocol, version 2. */
 const struct route route_table[] = {

@@ -5,7 +5,7 @@
 #ifndef SERVER_SANDBOX_H
 #define SERVER_SANDBOX_H
 
-#include "text.h"
+#include "codec/text.h"
 
 /* All threads become this user, with the groups it has and no way back. Fine where they are that
  * user already. Errors: LQ_ERR_NOT_FOUND (no such user), LQ_ERR_INVALID (not started as root),

@@ -1,5 +1,6 @@
 #!/bin/sh
-# layers.sh - arrows point down only: base < tensor, kernels < quant, image < ops < graph < arch, format < train < lq.c
+# layers.sh - arrows point down only: base < tensor, kernels < quant, image < ops < graph < arch, format < train < lq.c;
+# in server/: codec < observe < http, models; models < infer; routes above them
 set -u
 status=0
 # forbid TEXT REGEX FILE...: no line of the files matches
@@ -28,8 +29,13 @@ forbid 'the engine knows no server' 'include [<"](microhttpd|sqlite3|server/)' $
 forbid 'the engine never prints, exits or reads the environment' '\b(printf|fputs|puts|perror|exit|abort|getenv)\(' $engine /dev/null
 forbid 'only gemm.c knows BLAS' 'cblas' $(find engine -name '*.[ch]' ! -name gemm.c) /dev/null
 server=$(find server -name '*.[ch]')
-forbid 'only http*.c know libmicrohttpd' 'include (<microhttpd|"http_private)' \
-    $(find server -name '*.[ch]' ! -path 'server/http*.c' ! -name http_private.h) /dev/null
+forbid 'only http*.c know libmicrohttpd' 'include (<microhttpd|"http/http_private)' \
+    $(find server -name '*.[ch]' ! -path 'server/http/http*') /dev/null
 forbid 'the server uses the engine through lq.h' "$(include 'base|tensor|kernels|quant|image|ops|graph|arch|format|train')" $server /dev/null
+forbid 'codec uses no other room' "$(include 'observe|http|models|infer|routes')" server/codec/*.[ch] /dev/null
+forbid 'observe points up' "$(include 'http|models|infer|routes')" server/observe/*.[ch] /dev/null
+forbid 'http knows no models' "$(include 'models|infer|routes')" server/http/*.[ch] /dev/null
+forbid 'models know no requests' "$(include 'http|infer|routes')" server/models/*.[ch] /dev/null
+forbid 'infer knows no HTTP' "$(include 'http|routes')" server/infer/*.[ch] /dev/null
 forbid 'production code knows no tests' 'include "support/' $engine $server /dev/null
 exit $status

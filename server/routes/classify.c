@@ -10,8 +10,8 @@
 #include <strings.h>
 
 #include "clock.h"
-#include "multipart.h"
-#include "pictures.h"
+#include "codec/multipart.h"
+#include "infer/pictures.h"
 #include "reply.h"
 #include "route.h"
 

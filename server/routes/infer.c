@@ -12,8 +12,8 @@
 #include <strings.h>
 
 #include "clock.h"
-#include "infer_reply.h"
-#include "pictures.h"
+#include "infer/infer_reply.h"
+#include "infer/pictures.h"
 #include "reply.h"
 #include "route.h"
 

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "metrics.h"
+#include "observe/metrics.h"
 #include "reply.h"
 #include "route.h"
 

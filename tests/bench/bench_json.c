@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "json.h"
-#include "text.h"
+#include "codec/json.h"
+#include "codec/text.h"
 
 enum { COUNT = 3 * 224 * 224, REPEATS = 15 };
 

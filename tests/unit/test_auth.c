@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "auth.h"
+#include "http/auth.h"
 
 #define ANNA "anna-token-0123456789"
 #define BERT "bert/token+0123456789=="

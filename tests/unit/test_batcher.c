@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "batcher.h"
+#include "infer/batcher.h"
 #include "clock.h"
-#include "metrics.h"
+#include "observe/metrics.h"
 #include "support/tiny_model.h"
 
 enum { SIZE = 3 * 8 * 8, CLASSES = 4, MAX_JOBS = 256 };

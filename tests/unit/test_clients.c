@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clients.h"
+#include "http/clients.h"
 
 #define S INT64_C(1000000000)
 

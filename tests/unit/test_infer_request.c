@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base64.h"
-#include "infer_request.h"
+#include "codec/base64.h"
+#include "infer/infer_request.h"
 #include "support/guard.h"
 
 enum { CHANNELS = 2, HEIGHT = 2, WIDTH = 3, SIZE = CHANNELS * HEIGHT * WIDTH, MAX_COUNT = 4 };

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
+#include "codec/json.h"
 #include "support/guard.h"
 
 /* The text in front of a page that may not be touched. */

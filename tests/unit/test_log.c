@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "log.h"
+#include "observe/log.h"
 
 static int ends[2];
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "metrics.h"
+#include "observe/metrics.h"
 
 static const char *const routes[] = {"/a", "/b/{model}", "/a"};
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "number.h"
+#include "codec/number.h"
 #include "support/guard.h"
 
 enum { PAGE = 4096 };

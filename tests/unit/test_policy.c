@@ -5,7 +5,7 @@
 #include "support/suite.h"
 #include <string.h>
 
-#include "policy.h"
+#include "models/policy.h"
 
 static const int64_t versions[] = {1, 2, 3, 10};
 

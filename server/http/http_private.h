@@ -1,0 +1,179 @@
+/* http_private.h - what the files of the HTTP server share: http.c starts and ends it,
+ * http_listen.c opens its sockets, http_connection.c holds the connections and their deadlines,
+ * http_intake.c takes a request in, http_body.c its body, http_request.c is what its handler sees
+ * of it, http_record.c logs and counts it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Life of a request: the library calls on_uri when it has read the request line, then on_request
+ * once with the head (the service admits it or not), again for each piece of the body, and a last
+ * time when there is no more; then the handler runs. If it has not replied by the time it returns,
+ * the connection is suspended, and the reply resumes it: on_request is called once more and queues
+ * what is there.
+ */
+#ifndef SERVER_HTTP_PRIVATE_H
+#define SERVER_HTTP_PRIVATE_H
+
+#include <gnutls/abstract.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "http/auth.h"
+#include "http/clients.h"
+#include "http/http.h"
+
+#define HTTP_MAX_ID      64
+#define HTTP_MAX_TRACE   55 /* characters of a traceparent */
+#define HTTP_MAX_MODEL   128
+#define HTTP_MAX_HEADERS 8
+
+/* One socket. */
+struct connection {
+    struct connection *next, *previous;
+    int fd;
+    int64_t deadline_us; /* 0: none */
+    bool asking;         /* a request is on its way: told 408 when it is late */
+    bool encrypted, late;
+    char client[INET6_ADDRSTRLEN];
+    struct client *peer; /* NULL: without limits */
+    bool too_many;       /* one more than the peer may have */
+};
+
+/* One address that is listened at. */
+struct http_listener {
+    struct http_server *server;
+    struct MHD_Daemon *daemon;
+    int fd;
+    const char *path; /* of a socket of the file system, or NULL */
+    bool admin, quiet;
+};
+
+struct http_server {
+    struct http_listener listeners[2]; /* the public one, that of the admin */
+    int listener_count;
+    const struct config *config;
+    struct http_service service;
+    struct clients *clients; /* NULL: no limits */
+    atomic_bool draining;
+    atomic_ullong next_id;
+    unsigned id_seed;
+    pthread_mutex_t lock;   /* of all below, and of connections */
+    pthread_cond_t reap;    /* an earlier deadline, or the end */
+    pthread_cond_t drained; /* requests fell to 0 */
+    struct connection *connections;
+    int64_t wake_us; /* when the reaper looks again */
+    int64_t requests, pending_bytes;
+    bool stopping, reaping;
+    pthread_t reaper;
+};
+
+struct http_request {
+    struct http_server *server;
+    const struct http_listener *listener;
+    struct MHD_Connection *library;
+    struct connection *connection; /* NULL where memory ran out */
+    char *path;
+    const char *method;
+    char id[HTTP_MAX_ID + 1], model[HTTP_MAX_MODEL];
+    char trace[HTTP_MAX_TRACE + 1]; /* "" where the client gave none */
+    char token[AUTH_NAME_SIZE];     /* its name; "" where none was needed */
+    int route;
+    int64_t stage_ns[METRICS_STAGES];
+    char *body; /* decompressed */
+    size_t body_size, body_room;
+    struct compress_reader *inflater; /* NULL: the body comes as it is */
+    int64_t drained;                  /* bytes of a body that nobody wants */
+    int64_t start_ns;
+    int refusal; /* status that the request gets when its body has been read away; 0: none */
+    const char *refusal_text;
+    bool begun, dispatched, recorded, closing;
+    struct {
+        const char *name;
+        char value[128];
+    } headers[HTTP_MAX_HEADERS];
+    int header_count;
+    pthread_mutex_t lock; /* of what follows: the handler's thread and a worker's meet here */
+    bool replied, suspended;
+    struct MHD_Response *response;
+    int status;
+    size_t reply_size;
+};
+
+/* http_listen.c */
+
+/* Sets listener->fd and path. Errors: LQ_ERR_INVALID, LQ_ERR_IO. */
+int http_listen(const char *address, struct http_listener *listener,
+                struct lq_error *error) LQ_MUST_CHECK;
+/* Closes it, and removes its path. */
+void http_unlisten(struct http_listener *listener);
+
+/* http_tls.c: the certificate of the process, for one server. */
+
+/* Reads tls_cert and tls_key; from then on new connections get them. On failure nothing changes.
+ * One thread at a time. Errors: LQ_ERR_IO, LQ_ERR_FORMAT, LQ_ERR_INVALID (they do not belong
+ * together), LQ_ERR_MEMORY. */
+int http_tls_load(const struct config *config, struct metrics *metrics,
+                  struct lq_error *error) LQ_MUST_CHECK;
+void http_tls_free(void);
+/* GnuTLS' gnutls_certificate_retrieve_function3. */
+gnutls_certificate_retrieve_function3 http_tls_choose;
+
+/* http_connection.c */
+
+/* Gives the connection (which may be NULL) `ms` from now; 0: as long as it takes. */
+void http_set_deadline(struct http_server *server, struct connection *connection, int64_t ms);
+/* The same for the rest of a request: when it is late, it is told so, 408, where that can be done
+ * without TLS. */
+void http_set_request_deadline(struct http_server *server, struct connection *connection,
+                               int64_t ms);
+/* Has its deadline passed? */
+bool http_is_late(struct http_server *server, const struct connection *connection);
+/* A thread's main: shuts the sockets of connections that are late, until server->stopping. */
+void *http_reaper_main(void *server);
+/* The library's, for a socket that opens or closes. */
+void http_on_connection(void *listener, struct MHD_Connection *library, void **socket_context,
+                        enum MHD_ConnectionNotificationCode code);
+/* An address as text; "unix" for one of the file system. */
+void http_describe_client(const struct sockaddr *address, char *ret_text, size_t size);
+
+/* http_intake.c: the library's callbacks, in the order in which they come. */
+
+void *http_on_uri(void *listener, const char *uri, struct MHD_Connection *library);
+enum MHD_Result http_on_request(void *listener, struct MHD_Connection *library, const char *url,
+                                const char *method, const char *version, const char *upload,
+                                size_t *upload_size, void **request_context);
+void http_on_completed(void *listener, struct MHD_Connection *library, void **request_context,
+                       enum MHD_RequestTerminationCode code);
+
+/* The request is to get this status, once its body has been read away; the first one counts. The
+ * text holds nothing that JSON escapes. */
+void http_refuse(struct http_request *request, int status, enum metrics_rejection reason,
+                 const char *text);
+
+/* http_body.c: what cannot be taken is refused. */
+
+/* The head is there. */
+void http_body_begin(struct http_request *request);
+/* False: the connection must be closed. */
+bool http_body_take(struct http_request *request, const char *bytes, size_t size);
+void http_body_end(struct http_request *request);
+void http_body_free(struct http_request *request);
+
+/* http_record.c */
+
+/* One line of the log, and the counters, for a request that ends with request->status. */
+void http_record(struct http_request *request);
+
+/* http_head.c */
+
+/* Are all lines of a head ended as they should be, and is it one that no reader takes for another?
+ * Of the library's strings, before any of them is changed. */
+bool http_head_is_plain(struct MHD_Connection *library, const char *method, const char *version);
+
+/* http_request.c */
+
+/* Hands the reply that http_reply has made to the library, on the library's own thread. */
+enum MHD_Result http_queue_reply(struct http_request *request);
+
+#endif

@@ -1,0 +1,322 @@
+/* repository.c - the folder that models are kept in.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "models/repository.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "observe/log.h"
+#include "codec/text.h"
+
+#define MAX_PATH (2 * MODEL_NAME_SIZE)
+
+struct repository {
+    int fd;
+    char folder[CONFIG_TEXT_SIZE]; /* for messages */
+};
+
+/* What a walk over the folder finds. */
+struct found {
+    struct repository_file *files;
+    int count, room;
+};
+
+bool repository_name_is_valid(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "0123456789._-");
+
+    return length > 0 && length < MODEL_NAME_SIZE && !name[length] && name[0] != '.';
+}
+
+/* Where the kernel has no openat2 (before 5.6, or a filter in front of it): link by link, and no
+ * link at all. */
+static int open_walking(int folder, const char *path, int flags)
+{
+    char part[MODEL_NAME_SIZE + 16];
+    int at = folder, next;
+
+    for (;;) {
+        size_t length = strcspn(path, "/");
+        bool last = path[length] == '\0';
+
+        if (length >= sizeof(part)) {
+            errno = ENAMETOOLONG;
+            next = -1;
+        } else {
+            memcpy(part, path, length);
+            part[length] = '\0';
+            next =
+                openat(at, part, (last ? flags : O_RDONLY | O_DIRECTORY | O_CLOEXEC) | O_NOFOLLOW);
+        }
+        if (at != folder)
+            close(at);
+        if (next < 0 || last)
+            return next;
+        at = next;
+        path += length + 1;
+    }
+}
+
+/* Opens what lies beneath the folder; -1 and errno. */
+static int open_beneath(const struct repository *repository, const char *path, int flags)
+{
+    struct open_how how = {.flags = (unsigned long long)flags,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    long fd = syscall(SYS_openat2, repository->fd, path, &how, sizeof(how));
+
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+        return open_walking(repository->fd, path, flags);
+    return (int)fd;
+}
+
+int repository_open(const char *folder, struct repository **ret_repository, struct lq_error *error)
+{
+    struct repository *repository = calloc(1, sizeof(*repository));
+
+    if (!repository)
+        return error_set(error, LQ_ERR_MEMORY, "out of memory");
+    snprintf(repository->folder, sizeof(repository->folder), "%s", folder);
+    repository->fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (repository->fd < 0) {
+        free(repository);
+        return error_set(error, LQ_ERR_IO, "models %s: %s", folder, strerror(errno));
+    }
+    *ret_repository = repository;
+    return LQ_OK;
+}
+
+void repository_close(struct repository *repository)
+{
+    if (!repository)
+        return;
+    close(repository->fd);
+    free(repository);
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Listing
+ */
+
+static bool add(struct found *found, const char *name, size_t length, int64_t version, bool flat)
+{
+    struct repository_file *file;
+
+    if (found->count == found->room) {
+        int room = found->room ? 2 * found->room : 16;
+        struct repository_file *files = realloc(found->files, (size_t)room * sizeof(*files));
+
+        if (!files)
+            return false;
+        found->files = files;
+        found->room = room;
+    }
+    file = &found->files[found->count++];
+    *file = (struct repository_file){.version = version, .flat = flat};
+    memcpy(file->name, name, length);
+    return true;
+}
+
+/* "17" -> 17; -1: not a version's number as it would be written. */
+static int64_t parse_version(const char *text)
+{
+    char again[24];
+    long long version;
+
+    if (text[0] < '0' || text[0] > '9')
+        return -1;
+    version = strtoll(text, NULL, 10);
+    snprintf(again, sizeof(again), "%lld", version);
+    return strcmp(text, again) == 0 ? version : -1;
+}
+
+static DIR *open_folder(const struct repository *repository, const char *path)
+{
+    int fd = open_beneath(repository, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!folder && fd >= 0)
+        close(fd);
+    return folder;
+}
+
+/* NAME/VERSION/ of one name. */
+static bool list_versions(const struct repository *repository, const char *name,
+                          struct found *found)
+{
+    DIR *folder = open_folder(repository, name);
+    struct dirent *item;
+    bool room = true;
+
+    while (folder && room && (item = readdir(folder))) {
+        int64_t version = parse_version(item->d_name);
+
+        if (version >= 0)
+            room = add(found, name, strlen(name), version, false);
+    }
+    if (folder)
+        closedir(folder);
+    return room;
+}
+
+static bool list_item(const struct repository *repository, const char *item, struct found *found)
+{
+    size_t length = strlen(item);
+    char name[MODEL_NAME_SIZE];
+
+    if (length <= 3 || strcmp(item + length - 3, ".lq") != 0)
+        return !repository_name_is_valid(item) || list_versions(repository, item, found);
+    if (length - 3 < sizeof(name)) {
+        memcpy(name, item, length - 3);
+        name[length - 3] = '\0';
+        if (repository_name_is_valid(name))
+            return add(found, name, length - 3, 1, true);
+    }
+    log_message(LOG_WARNING, "model_skipped", "%s/%s: the name cannot stand in a URL",
+                repository->folder, item);
+    return true;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct repository_file *x = a, *y = b;
+    int names = strcmp(x->name, y->name);
+
+    return names ? names : (x->version > y->version) - (x->version < y->version);
+}
+
+int repository_list(struct repository *repository, struct repository_file **ret_files,
+                    int *ret_count, struct lq_error *error)
+{
+    DIR *folder = open_folder(repository, ".");
+    struct found found = {NULL, 0, 0};
+    struct dirent *item;
+    bool room = true;
+
+    if (!folder)
+        return error_set(error, LQ_ERR_IO, "models %s: %s", repository->folder, strerror(errno));
+    while (room && (item = readdir(folder)))
+        room = item->d_name[0] == '.' || list_item(repository, item->d_name, &found);
+    closedir(folder);
+    if (!room) {
+        free(found.files);
+        return error_set(error, LQ_ERR_MEMORY, "out of memory");
+    }
+    if (found.count > 1)
+        qsort(found.files, (size_t)found.count, sizeof(*found.files), compare);
+    *ret_files = found.files;
+    *ret_count = found.count;
+    return LQ_OK;
+}
+
+/* ------------------------------------------------------------------------------------------------
+ * Reading
+ */
+
+/* The file, open, and its stamp. */
+static int open_file(const struct repository *repository, const struct repository_file *file,
+                     int *ret_fd, struct repository_stamp *ret_stamp, struct lq_error *error)
+{
+    char path[MAX_PATH];
+    struct stat info;
+    int fd, status = LQ_OK;
+
+    if (file->flat)
+        snprintf(path, sizeof(path), "%s.lq", file->name);
+    else
+        snprintf(path, sizeof(path), "%s/%lld/model.lq", file->name, (long long)file->version);
+    fd = open_beneath(repository, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return error_set(error, errno == ENOENT ? LQ_ERR_NOT_FOUND : LQ_ERR_IO,
+                         "cannot open %s: %s", path,
+                         errno == EXDEV ? "it leads out of the folder" : strerror(errno));
+    if (fstat(fd, &info) != 0)
+        status = error_set(error, LQ_ERR_IO, "cannot read %s: %s", path, strerror(errno));
+    else if (!S_ISREG(info.st_mode))
+        status = error_set(error, LQ_ERR_IO, "%s is not a regular file", path);
+    if (status != LQ_OK) {
+        close(fd);
+        return status;
+    }
+    *ret_stamp = (struct repository_stamp){info.st_dev, info.st_ino, info.st_size, info.st_mtim,
+                                           info.st_ctim};
+    *ret_fd = fd;
+    return LQ_OK;
+}
+
+int repository_stamp(struct repository *repository, const struct repository_file *file,
+                     struct repository_stamp *ret_stamp, struct lq_error *error)
+{
+    int fd, status = open_file(repository, file, &fd, ret_stamp, error);
+
+    if (status == LQ_OK)
+        close(fd);
+    return status;
+}
+
+static bool times_equal(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool repository_stamps_equal(const struct repository_stamp *a, const struct repository_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           times_equal(&a->modified, &b->modified) && times_equal(&a->changed, &b->changed);
+}
+
+/* Fewer bytes than `size`: it is being written. */
+static int read_whole(int fd, uint8_t *bytes, size_t size, struct lq_error *error)
+{
+    size_t got = 0;
+
+    while (got < size) {
+        ssize_t piece = read(fd, bytes + got, size - got);
+
+        if (piece < 0 && errno == EINTR)
+            continue;
+        if (piece < 0)
+            return error_set(error, LQ_ERR_IO, "cannot read: %s", strerror(errno));
+        if (piece == 0)
+            return error_set(error, LQ_ERR_FORMAT, "the file shrank while it was read");
+        got += (size_t)piece;
+    }
+    return LQ_OK;
+}
+
+int repository_read(struct repository *repository, const struct repository_file *file,
+                    const struct lq_engine *engine, struct lq_model **ret_model,
+                    struct repository_stamp *ret_stamp, struct lq_error *error)
+{
+    struct repository_stamp stamp;
+    int fd, status = open_file(repository, file, &fd, &stamp, error);
+    size_t size = status == LQ_OK ? (size_t)stamp.size : 0;
+    void *bytes;
+
+    if (status != LQ_OK)
+        return status;
+    bytes = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bytes == MAP_FAILED) {
+        close(fd);
+        return error_set(error, LQ_ERR_MEMORY, "no memory for a file of %zu bytes", size);
+    }
+    status = read_whole(fd, bytes, size, error);
+    if (status == LQ_OK)
+        status = lq_model_open_memory(engine, bytes, size, ret_model, error);
+    munmap(bytes, size ? size : 1);
+    close(fd);
+    if (status == LQ_OK)
+        *ret_stamp = stamp;
+    return status;
+}

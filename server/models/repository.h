@@ -1,0 +1,55 @@
+/* repository.h - the folder that models are kept in.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * FOLDER/NAME.lq is version 1 of NAME; FOLDER/NAME/VERSION/model.lq the version with that number.
+ * Names are letters, digits, dots, dashes and underscores, and start with no dot. Nothing outside
+ * the folder is read: links may lead to places inside it only. One thread at a time.
+ */
+#ifndef SERVER_REPOSITORY_H
+#define SERVER_REPOSITORY_H
+
+#include <sys/types.h>
+#include <time.h>
+
+#include "models/generation.h"
+
+struct repository;
+
+/* Tells one state of a file from another. */
+struct repository_stamp {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec modified, changed;
+};
+
+struct repository_file {
+    char name[MODEL_NAME_SIZE];
+    int64_t version;
+    bool flat; /* NAME.lq */
+};
+
+/* May this stand in a path as a model's name? */
+bool repository_name_is_valid(const char *name);
+
+/* Errors: LQ_ERR_IO (the folder cannot be opened), LQ_ERR_MEMORY. */
+int repository_open(const char *folder, struct repository **ret_repository,
+                    struct lq_error *error) LQ_MUST_CHECK;
+void repository_close(struct repository *repository);
+
+/* All files that may be models, by name, then version; free(*ret_files). Names that cannot stand in
+ * a URL are left out. Errors: LQ_ERR_IO, LQ_ERR_MEMORY. */
+int repository_list(struct repository *repository, struct repository_file **ret_files,
+                    int *ret_count, struct lq_error *error) LQ_MUST_CHECK;
+/* Errors: LQ_ERR_NOT_FOUND, LQ_ERR_IO. */
+int repository_stamp(struct repository *repository, const struct repository_file *file,
+                     struct repository_stamp *ret_stamp, struct lq_error *error) LQ_MUST_CHECK;
+bool repository_stamps_equal(const struct repository_stamp *a, const struct repository_stamp *b);
+/* Reads the file whole, so that it may be overwritten in place while the model serves. Errors: as
+ * above, and those of lq_model_open_memory. */
+int repository_read(struct repository *repository, const struct repository_file *file,
+                    const struct lq_engine *engine, struct lq_model **ret_model,
+                    struct repository_stamp *ret_stamp, struct lq_error *error) LQ_MUST_CHECK;
+
+#endif
