@@ -5,27 +5,20 @@
 #include "cli/report.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 
-enum { WIDTH = 760, HEIGHT = 240, LEFT = 46, BOTTOM = 26, SMALL_WIDTH = 360, SMALL_HEIGHT = 110 };
+enum { WIDTH = 760, HEIGHT = 240, LEFT = 66, BOTTOM = 26, SMALL_WIDTH = 360, SMALL_HEIGHT = 110 };
 
-bool report_add(struct report *r, const struct lq_train_event *e)
+/* In order; one that was there already has been trained again. */
+static bool add_point(struct report *r, const struct report_point *point)
 {
-    if (e->kind == LQ_TRAIN_FINISHED) {
-        r->top1 = e->top1;
-        r->layers = calloc((size_t)e->layer_count + 1, sizeof(*r->layers));
-        if (!r->layers)
-            return false;
-        if (e->layer_count > 0)
-            memcpy(r->layers, e->layers, (size_t)e->layer_count * sizeof(*r->layers));
-        r->layer_count = e->layer_count;
-    }
-    if (e->kind != LQ_TRAIN_EPOCH)
-        return true;
+    while (r->count > 0 && r->points[r->count - 1].epoch >= point->epoch)
+        r->count--;
     if (r->count == r->room) {
         int room = 2 * r->room + 16;
         struct report_point *points = realloc(r->points, (size_t)room * sizeof(*points));
@@ -35,8 +28,57 @@ bool report_add(struct report *r, const struct lq_train_event *e)
         r->points = points;
         r->room = room;
     }
-    r->points[r->count++] =
-        (struct report_point){(double)e->epoch, e->loss, e->accuracy, e->rate, e->top1};
+    r->points[r->count++] = *point;
+    return true;
+}
+
+static double number_of(const json_t *event, const char *key, double missing)
+{
+    const json_t *value = json_object_get(event, key);
+
+    return json_is_number(value) ? json_number_value(value) : missing;
+}
+
+bool report_read_log(struct report *r, const char *path, int64_t steps)
+{
+    char line[1024];
+    FILE *file = fopen(path, "re");
+    bool ok = file;
+
+    while (ok && fgets(line, sizeof(line), file)) {
+        json_t *event = json_loads(line, 0, NULL);
+        const char *kind = json_string_value(json_object_get(event, "event"));
+        struct report_point point = {number_of(event, "epoch", 0), number_of(event, "loss", 0),
+                                     number_of(event, "accuracy", 0), number_of(event, "rate", 0),
+                                     number_of(event, "top1", -1)};
+
+        if (kind && strcmp(kind, "epoch") == 0 && point.epoch >= 1 &&
+            number_of(event, "step", 0) <= (double)steps)
+            ok = add_point(r, &point);
+        json_decref(event);
+    }
+    if (file)
+        fclose(file);
+    return ok;
+}
+
+bool report_add(struct report *r, const struct lq_train_event *e)
+{
+    struct report_point point = {(double)e->epoch, e->loss, e->accuracy, e->rate, e->top1};
+
+    if (e->kind == LQ_TRAIN_EPOCH)
+        return add_point(r, &point);
+    if (e->kind == LQ_TRAIN_FINISHED) {
+        r->top1 = e->top1;
+        if (r->count > 0) /* the last epoch's network */
+            r->points[r->count - 1].top1 = e->top1;
+        r->layers = calloc((size_t)e->layer_count + 1, sizeof(*r->layers));
+        if (!r->layers)
+            return false;
+        if (e->layer_count > 0)
+            memcpy(r->layers, e->layers, (size_t)e->layer_count * sizeof(*r->layers));
+        r->layer_count = e->layer_count;
+    }
     return true;
 }
 
@@ -174,6 +216,14 @@ static void put_histogram(FILE *file, const int64_t *bins, const float *levels, 
     fputs("</svg>", file);
 }
 
+static void put_bits(FILE *file, int bits, double error)
+{
+    if (bits == 0)
+        fputs("<td>float", file);
+    else
+        fprintf(file, "<td>%d bit%s<br>error %.4f", bits, bits > 1 ? "s" : "", error);
+}
+
 static void put_layers(FILE *file, const struct report *r)
 {
     fputs(
@@ -181,7 +231,7 @@ static void put_layers(FILE *file, const struct report *r)
         "activations to that of their layer, in the last batch; lines are the levels (of weights: "
         "the channels' mean). Errors are |x - q(x)|&sup2; / |x|&sup2;. Activations: the bin of "
         "zeros and below is left out of the height.</p>\n"
-        "<table><tr><th>layer<th>W/A<th>error W<th>error A<th>weights<th>activations</tr>\n",
+        "<table><tr><th>layer<th>weights<th>activations<th colspan=2></tr>\n",
         file);
     for (int i = 0; i < r->layer_count; i++) {
         struct lq_train_layer layer = r->layers[i];
@@ -189,8 +239,9 @@ static void put_layers(FILE *file, const struct report *r)
         layer.activation_bins[0] = 0;
         fputs("<tr><td>", file);
         put_text(file, layer.name);
-        fprintf(file, "<td>%d/%d<td>%.4f<td>%.4f<td>", layer.bits.weight_bits,
-                layer.bits.activation_bits, layer.weight_error, layer.activation_error);
+        put_bits(file, layer.bits.weight_bits, layer.weight_error);
+        put_bits(file, layer.bits.activation_bits, layer.activation_error);
+        fputs("<td>", file);
         put_histogram(file, layer.weight_bins, layer.weight_levels, 1 << layer.bits.weight_bits,
                       -LQ_TRAIN_SPAN);
         fputs("<td>", file);
@@ -215,7 +266,7 @@ int report_write(const struct report *r, const char *title, const char *path)
           "svg{background:#fafafa}text{font-size:12px}.axis{text-anchor:end}polyline{fill:none;"
           "stroke-width:2}.a{stroke:#06c;color:#06c}.b{stroke:#c50;color:#c50}.grid{stroke:#ddd}"
           "rect{fill:#9bd}.level{stroke:#c00}td,th{padding:2px 10px;text-align:left;"
-          "vertical-align:middle}</style>\n<h1>",
+          "vertical-align:middle;white-space:nowrap}</style>\n<h1>",
           file);
     put_text(file, title);
     fputs("</h1>\n", file);

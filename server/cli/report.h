@@ -19,6 +19,9 @@ struct report {
     double top1;
 };
 
+/* Remembers the epochs that the log of an interrupted run tells of, up to a step. Lines that are
+ * not of our making are skipped. False: it cannot be read, or out of memory. */
+bool report_read_log(struct report *report, const char *path, int64_t steps);
 /* Remembers epochs, and the layers at the end. False: out of memory. */
 bool report_add(struct report *report, const struct lq_train_event *event);
 /* title: plain text. CLI_OK or CLI_FAILED, said on stderr. */

@@ -37,7 +37,7 @@ static const struct cli_option options[] = {
      "bases learn by gradient, at this part of the learning rate, not by QEM"},
     {"smoothing", 0, "X", "of labels; default 0"},
     {"average", 0, "X", "keep a moving average of the parameters with this decay, as 0.999"},
-    {"teacher", 0, "NET.lq", "learn from this network's answers too"},
+    {"teacher", 0, "NET", "learn from the answers of this network too, .lq or .onnx"},
     {"distillation", 0, "X", "the teacher's part of the loss; default 0.5"},
     {"temperature", 0, "X", "of the teacher's answers; default 3"},
     {"augmentation", 0, "LIST", "crop4-mean,flip (default), or others: see lqnet help import"},
@@ -51,7 +51,8 @@ static const struct cli_option options[] = {
     {"checkpoint-minutes", 0, "X", "how often; default 5"},
     {"resume", 'r', NULL, "go on from --checkpoint, if it is there"},
     {"log", 'l', "FILE", "append JSON lines about steps and epochs"},
-    {"report", 0, "FILE.html", "write a page with curves, levels over histograms, and errors"},
+    {"report", 0, "FILE.html",
+     "write a page with curves (of all of a resumed run, if it has --log), levels, errors"},
     {NULL, 0, NULL, NULL}};
 
 enum { MAX_MILESTONES = 32 };
@@ -307,6 +308,16 @@ static void show_epoch(struct training *t, const struct lq_train_event *e)
     fflush(stdout);
 }
 
+/* What came before is in the log, if there is one. */
+static void go_on(struct training *t, const struct lq_train_event *e)
+{
+    const char *log = cli_value(t->arguments, "log");
+
+    printf("going on from step %" PRId64 " of %" PRId64 "\n", e->step, e->steps);
+    if (log && !report_read_log(&t->report, log, e->step))
+        cli_complain("%s: cannot be read: the report will not be whole", log);
+}
+
 static bool on_event(void *context, const struct lq_train_event *e)
 {
     struct training *t = context;
@@ -317,7 +328,7 @@ static bool on_event(void *context, const struct lq_train_event *e)
     switch (e->kind) {
     case LQ_TRAIN_STARTED:
         if (e->step > 0)
-            printf("going on from step %" PRId64 " of %" PRId64 "\n", e->step, e->steps);
+            go_on(t, e);
         log_event(t, e);
         break;
     case LQ_TRAIN_STEP:
@@ -364,10 +375,24 @@ static int open_data(const struct training *t, struct lq_dataset **ret_train,
     return status;
 }
 
+/* A teacher in ONNX sees what the network sees, and need say nothing of its preprocessing. */
+static int open_teacher(struct training *t, const struct lq_model *model, struct lq_error *error)
+{
+    const struct cli_arguments *a = t->arguments;
+    const char *path = cli_value(a, "teacher"), *suffix = strrchr(path, '.');
+    struct lq_import_options import = {0};
+    struct lq_model_info info;
+
+    if (!suffix || strcmp(suffix, ".onnx") != 0)
+        return lq_model_open(a->engine, path, &t->options.teacher, error);
+    lq_model_get_info(model, &info);
+    import.preprocess = info.preprocess;
+    return lq_model_import_onnx(a->engine, path, &import, &t->options.teacher, error);
+}
+
 static int train(struct training *t)
 {
     const struct cli_arguments *a = t->arguments;
-    const char *teacher = cli_value(a, "teacher");
     struct lq_model *model = NULL, *trained = NULL, *latent = NULL;
     struct lq_dataset *images = NULL, *test = NULL;
     struct lq_error error = {0};
@@ -375,8 +400,8 @@ static int train(struct training *t)
 
     t->options.ret_latent = cli_value(a, "latent") ? &latent : NULL;
 
-    if (status == LQ_OK && teacher)
-        status = lq_model_open(a->engine, teacher, &t->options.teacher, &error);
+    if (status == LQ_OK && cli_value(a, "teacher"))
+        status = open_teacher(t, model, &error);
     if (status == LQ_OK)
         status = open_data(t, &images, &test, &error);
     if (status == LQ_OK)

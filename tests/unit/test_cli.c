@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/onnx_text.h"
 #include "support/tiny_model.h"
 
 static char output[1 << 16];
@@ -196,27 +197,53 @@ static void check_holds(const char *folder, const char *name, const char *text)
                   text);
 }
 
+/* A network of mean colours, for 32x32 pixels. */
+static void put_teacher(const char *folder)
+{
+    char path[128];
+    size_t size;
+    uint8_t *bytes = onnx_from_text("opset 13\n"
+                                    "input x float N,3,32,32\n"
+                                    "GlobalAveragePool x p\n"
+                                    "Flatten p f axis=1\n"
+                                    "tensor w float 10,3 0.5 -0.25 0.125 -1\n"
+                                    "tensor b float 10 0\n"
+                                    "Gemm f,w,b y transB=1\n"
+                                    "output y\n",
+                                    &size);
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/t.onnx", folder);
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+    free(bytes);
+}
+
 /* All that a run writes; then it is done, and resuming it gives the same network. */
 START_TEST(trains)
 {
     static const char *const names[] = {
-        "data_batch_1.bin", "test_batch.bin", "c", "l", "r", "o", "f"};
+        "data_batch_1.bin", "test_batch.bin", "t.onnx", "c", "l", "r", "o", "f"};
     char folder[] = "/tmp/lqnet-test-XXXXXX", arguments[512], path[128];
 
     ck_assert_ptr_nonnull(mkdtemp(folder));
     put_images(folder, "data_batch_1.bin", 64);
     put_images(folder, "test_batch.bin", 16);
+    put_teacher(folder);
     snprintf(arguments, sizeof(arguments),
              "train --arch resnet-20 --bits 2/2 -d %s -o %s/o -e 1 --batch 32 --lr 0.01 -c %s/c "
-             "--resume -l %s/l --report %s/r --latent %s/f",
-             folder, folder, folder, folder, folder, folder);
+             "--resume -l %s/l --report %s/r --latent %s/f --teacher %s/t.onnx",
+             folder, folder, folder, folder, folder, folder, folder);
     ck_assert_msg(run(arguments) == 0, "%s", output);
     ck_assert_ptr_nonnull(strstr(output, "finished, top-1 "));
     check_holds(folder, "l", "{\"event\":\"finished\",\"step\":2,\"steps\":2,\"epoch\":1,");
-    check_holds(folder, "r", "group2.block2.conv2<td>2/2<td>0.");
+    check_holds(folder, "r", "group2.block2.conv2<td>2 bits<br>error 0.");
     check_holds(folder, "c", "\"format\":\"lqnet-checkpoint\"");
     ck_assert_msg(run(arguments) == 0, "%s", output);
     ck_assert_ptr_nonnull(strstr(output, "going on from step 2 of 2"));
+    check_holds(folder, "r", "<h2>Loss</h2>"); /* of the epoch before it went on */
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
         ck_assert_int_eq(unlink(path), 0);
