@@ -139,13 +139,16 @@ int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
         return lq_fail_memory(error);
     *epilogue = (struct lq_epilogue){.finish = finish,
                                      .adds = spec->adds,
+                                     .goes_on = spec->goes_on,
+                                     .keeps_next = spec->keeps_next,
                                      .encodes = spec->output_basis != NULL,
                                      .kernels = *spec->kernels};
     status = init_signs(epilogue, arena, error);
     if (status != LQ_OK || !epilogue->encodes)
         return status;
     lq_encoder_init(&epilogue->encoder, spec->kernels, spec->output_basis, &spec->output);
-    epilogue->by_sums = !spec->adds && !spec->keeps && spec->output.store != LQ_STORE_F32;
+    epilogue->by_sums =
+        !spec->adds && !spec->keeps && !spec->keeps_next && spec->output.store != LQ_STORE_F32;
     return epilogue->by_sums ? init_thresholds(epilogue, arena, sums->bound, error) : LQ_OK;
 }
 
@@ -159,8 +162,15 @@ static void run_chunk(const struct lq_epilogue *e, const struct lq_run *run, siz
     float *extra = run->extra ? run->extra + at : NULL, *next = (float *)(void *)sums;
 
     if (!e->encodes) {
-        e->kernels.finish_sums(&e->finish, sums, addend, pixels, (float *)run->output + at, NULL);
+        float *output = (float *)run->output + at;
+
+        e->kernels.finish_sums(&e->finish, sums, addend, pixels, e->goes_on ? extra : output,
+                               e->goes_on ? output : NULL);
         return;
+    }
+    if (e->keeps_next) {
+        next = extra;
+        extra = NULL;
     }
     e->kernels.finish_sums(&e->finish, sums, addend, pixels, extra, next);
     lq_encoder_run(&e->encoder, next, pixels,

@@ -24,9 +24,9 @@ struct lq_sums {
 };
 
 struct lq_epilogue {
-    struct lq_finish finish; /* the float definition */
-    bool adds, encodes;
-    bool by_sums;              /* codes from sums */
+    struct lq_finish finish;                 /* the float definition */
+    bool adds, encodes, goes_on, keeps_next; /* as struct lq_step_spec says */
+    bool by_sums;                            /* codes from sums */
     struct lq_encoder encoder; /* where encodes; with thresholds on sums where by_sums */
     const int32_t *signs;      /* [channels], of the scales, for pools; NULL: all are 1 */
     struct lq_kernels kernels;

@@ -82,24 +82,37 @@ static void reduce_max(const struct lq_step *step, const struct pooled *window, 
         }
 }
 
+/* Channels that are added up side by side. */
+enum { TOGETHER = 16 };
+
+/* Of `count` channels, at most TOGETHER, from the window's first one at `input` on. */
+static inline void average_channels(const struct pooled *window, const float *input, int count,
+                                    float taps, float *output)
+{
+    float sums[TOGETHER] = {0};
+
+    for (int y = window->y.from; y < window->y.to; y++)
+        for (int x = window->x.from; x < window->x.to; x++) {
+            const float *pixel =
+                input + ((size_t)y * (size_t)window->width + (size_t)x) * (size_t)window->channels;
+
+            for (int c = 0; c < count; c++)
+                sums[c] += pixel[c];
+        }
+    for (int c = 0; c < count; c++)
+        output[c] = sums[c] / taps;
+}
+
 static void reduce_average(const struct lq_step *step, const struct pooled *window, float *output)
 {
-    int count = (window->y.to - window->y.from) * (window->x.to - window->x.from);
+    int count = (window->y.to - window->y.from) * (window->x.to - window->x.from), c = 0;
 
     if (step->attributes->count_include_pad)
         count = window->y.padded * window->x.padded;
-    for (int c = 0; c < window->channels; c++)
-        output[c] = 0;
-    for (int y = window->y.from; y < window->y.to; y++)
-        for (int x = window->x.from; x < window->x.to; x++) {
-            const float *pixel = window->input + ((size_t)y * (size_t)window->width + (size_t)x) *
-                                                     (size_t)window->channels;
-
-            for (int c = 0; c < window->channels; c++)
-                output[c] += pixel[c];
-        }
-    for (int c = 0; c < window->channels; c++)
-        output[c] /= (float)count;
+    for (; c + TOGETHER <= window->channels; c += TOGETHER)
+        average_channels(window, window->input + c, TOGETHER, (float)count, output + c);
+    if (c < window->channels)
+        average_channels(window, window->input + c, window->channels - c, (float)count, output + c);
 }
 
 static void max_pool_run(const struct lq_step *step, const struct lq_run *run)

@@ -88,10 +88,12 @@ struct lq_step_spec {
     float min, max;
     struct lq_shape own; /* of the first node's value: the output's, unless a pool follows */
     /* What only integer convolutions take over, in this order: a max pool; y = clamp(y + inputs[1],
-     * add_min, add_max); y is stored as the extra value; z = clamp(next_scale[c] * y +
-     * next_shift[c], next_min, next_max), NULL next_scale: clamp(y), goes to the quantizer. */
+     * add_min, add_max); z = clamp(next_scale[c] * y + next_shift[c], next_min, next_max), NULL
+     * next_scale: clamp(y), is the output or goes to the quantizer. y or z is stored as the extra
+     * value. */
     const struct lq_window *pool; /* NULL: none */
-    bool adds, keeps, goes_on;    /* goes_on: y and z differ */
+    bool adds, goes_on;           /* goes_on: y and z differ */
+    bool keeps, keeps_next;       /* y; z */
     float add_min, add_max, next_min, next_max;
     const double *next_scale, *next_shift;
     const struct lq_snapped_basis *input_basis;  /* of an input of codes or levels, else NULL */

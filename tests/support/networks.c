@@ -213,7 +213,7 @@ struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits
     struct lq_shape input = {3, {20, 18, 3}};
     struct lq_node_spec flat = {
         .kind = LQ_OP_RESHAPE, .input_count = 1, .attributes = {.shape = {1, {40}}}};
-    int value, main, shortcut, q;
+    int value, main, shortcut, z, q;
 
     ck_assert_int_eq(lq_graph_create(&b.graph, NULL), LQ_OK);
     ck_assert_int_eq(lq_graph_add_input(b.graph, "input", &input, NULL), LQ_OK);
@@ -222,6 +222,9 @@ struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits
     main = conv(&b, activate(&b, value), 36, 1, 1, true);
     main = conv(&b, activate(&b, main), 36, 1, 1, true);
     value = add_two(&b, batch_norm(&b, main, 36), value);
+    z = unary(&b, LQ_OP_RELU, batch_norm(&b, value, 36)); /* read twice, after what adds it */
+    main = conv(&b, activate(&b, conv(&b, quantize(&b, z), 36, 1, 1, true)), 36, 1, 1, true);
+    value = add_two(&b, batch_norm(&b, main, 36), batch_norm(&b, z, 36));
     q = activate(&b, value); /* read twice */
     main = conv(&b, activate(&b, conv(&b, q, 72, 2, 1, true)), 72, 1, 1, true);
     shortcut = batch_norm(&b, conv(&b, q, 72, 2, 1, true), 72);
@@ -229,7 +232,8 @@ struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits
     value = max_pool(&b, conv(&b, activate(&b, value), 70, 1, 1, true), 3);
     value = conv(&b, activate(&b, value), 40, 1, 1, true);
     value = max_pool(&b, unary(&b, LQ_OP_RELU, batch_norm(&b, value, 40)), 2);
-    value = conv(&b, quantize(&b, value), 40, 1, 1, true);
+    main = conv(&b, quantize(&b, value), 40, 1, 1, true);
+    value = unary(&b, LQ_OP_RELU, batch_norm(&b, add_two(&b, main, value), 40));
     flat.inputs[0] = unary(&b, LQ_OP_GLOBAL_AVERAGE_POOL, value);
     value = dense(&b, add(&b, &flat), 5);
     ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);

@@ -13,7 +13,8 @@
 struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits);
 
 /* 3x20x18 input, float stem with a max pool, then pre-activation blocks as the paper has them: with
- * an identity shortcut, with a quantized 1x1 one; a max pool behind a quantized convolution before
+ * an identity shortcut, with one that starts behind the activation and is computed last, with a
+ * quantized one; a max pool behind a quantized convolution before
  * and behind batch normalization; global pool, dense, 5 classes. */
 struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits);
 
