@@ -4,7 +4,7 @@
 BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libxxhash-dev libprotobuf-c-dev \
             protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libgnutls28-dev \
             libinih-dev zlib1g-dev
-PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev
+PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev libyaml-dev
 LOAD_PACKAGES := wrk curl
 ARM_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 DEB_PACKAGES := dpkg-dev debhelper fakeroot lintian debootstrap curl
@@ -93,13 +93,13 @@ $(BUILD)/manual/lqnet.1: $(BUILD)/manual/manual
 # Suites may look inside both libraries and into the daemon.
 $(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl -lyaml $(SERVER_LIBS) $(LIBS) -o $@
 
 SIMDE_OBJECTS := $(patsubst %.c,$(BUILD)/simde/%.o,$(wildcard engine/kernels/x86/*_avx512.c))
 $(SIMDE): $(BUILD)/simde/%: $(BUILD)/tests/%.o $(SIMDE_OBJECTS) $(call objects,tests/kernels/simde/detect.c $(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=lq_cpu_detect $^ -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) -Wl,--wrap=lq_cpu_detect $^ -lcheck -lsubunit -lrt -lcurl -lyaml $(SERVER_LIBS) $(LIBS) -o $@
 
 $(SIMDE_OBJECTS): private FLAGS += $(ISA_avx2) -Wno-psabi -include tests/kernels/simde/avx512.h
 $(SIMDE_OBJECTS): $(BUILD)/simde/%.o: %.c
