@@ -152,6 +152,9 @@ static int check_text(const char *key, const char *value, struct lq_error *error
     if (strcmp(key, "log_level") == 0 && log_level_from_name(value) < 0)
         return error_set(error, LQ_ERR_INVALID, "'%s' is not one of error, warning, info, debug",
                          value);
+    if (strcmp(key, "log_output") == 0 && strcmp(value, "stderr") != 0 &&
+        strcmp(value, "stdout") != 0)
+        return error_set(error, LQ_ERR_INVALID, "'%s' is neither stderr nor stdout", value);
     if (strcmp(key, "cpu") == 0 && !parse_cpu(value, &mask))
         return error_set(error, LQ_ERR_INVALID, "'%s' is neither all nor a list of c, avx2, ...",
                          value);

@@ -34,6 +34,7 @@
     X(sandbox, BOOL, "true", 0, 0, "deny system calls that a server does not need")                \
     X(models, TEXT, "models", 1, 511, "folder of NAME.lq and NAME/VERSION/model.lq")               \
     X(log_level, TEXT, "info", 4, 7, "error, warning, info or debug")                              \
+    X(log_output, TEXT, "stderr", 6, 6, "stderr or stdout")                                        \
     X(access_log, BOOL, "true", 0, 0, "a line for each request, at the level info")                \
     X(cpu, TEXT, "all", 1, 100,                                                                    \
       "kernels that may be used: all, or some of c,avx2,avx512,amx,neon")                          \

@@ -5,6 +5,8 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "app.h"
 #include "observe/log.h"
@@ -67,6 +69,8 @@ int main(int argc, char **argv)
     if (action != CONFIG_RUN)
         return 0;
     catch_signals();
+    if (strcmp(app.config.log_output, "stdout") == 0)
+        dup2(STDOUT_FILENO, STDERR_FILENO); /* and what libraries complain of */
     if (log_start(&error) != LQ_OK || app_start(&app, &error) != LQ_OK) {
         log_stop();
         log_message(LOG_ERROR, "failed", "%s", error.text);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/daemon.h"
@@ -300,6 +301,26 @@ END_TEST
 
 /* Nobody reads the log, whose pipe holds one page: the daemon serves on, counts what it drops, and
  * ends when it is told to. */
+/* A server that cannot start says why where it was told to. */
+START_TEST(outputs)
+{
+    static const char *const outputs[] = {"stderr", "stdout"};
+    char command[512], text[2048];
+
+    for (int i = 0; i < 2; i++) {
+        FILE *pipe;
+
+        snprintf(command, sizeof(command), "%s --models /nonexistent --log-output %s %s",
+                 getenv("LQNETD"), outputs[i], i == 0 ? "2>&1 >/dev/null" : "2>/dev/null");
+        pipe = popen(command, "r");
+        ck_assert_ptr_nonnull(pipe);
+        text[fread(text, 1, sizeof(text) - 1, pipe)] = '\0';
+        ck_assert_int_eq(WEXITSTATUS(pclose(pipe)), 1);
+        ck_assert_msg(strstr(text, "\"event\":\"failed\"") != NULL, "%s: %s", outputs[i], text);
+    }
+}
+END_TEST
+
 START_TEST(a_log_that_nobody_reads)
 {
     enum { REQUESTS = 6000 }; /* of about 250 bytes each in the log: more than it holds */
@@ -355,6 +376,7 @@ int main(void)
     tcase_add_test(tests, ids_and_log);
     tcase_add_test(tests, clients_of_both_kinds);
     tcase_add_test(tests, no_access_log);
+    tcase_add_test(tests, outputs);
     tcase_add_test(tests, a_log_that_nobody_reads);
     tcase_add_test(tests, turned_away_by_the_head);
     return suite_main("observe", tests);
