@@ -110,8 +110,10 @@ int app_start(struct app *app, struct lq_error *error)
         status = registry_open(app->engine, &app->config, app->metrics, &app->registry, error);
     if (status == LQ_OK)
         status = batcher_start(&app->config, &app->batcher, error);
-    if (status == LQ_OK)
+    if (status == LQ_OK) {
+        batcher_set_brackets(app->batcher, http_hold_replies, http_release_replies);
         enter_sandbox(&app->config);
+    }
     if (status == LQ_OK)
         status = http_serve(app->http, error);
     if (status != LQ_OK) {

@@ -48,19 +48,46 @@ void text_string(struct text *text, const char *string)
 void text_printf(struct text *text, const char *format, ...)
 {
     va_list arguments;
+    size_t room;
     int length;
 
-    va_start(arguments, format);
-    length = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
-    if (length < 0 || !reserve(text, (size_t)length + 1)) {
-        text->failed = true;
+    if (!reserve(text, 64)) /* most fit at once */
         return;
-    }
+    room = text->capacity - text->length;
     va_start(arguments, format);
-    vsnprintf(text->bytes + text->length, (size_t)length + 1, format, arguments);
+    length = vsnprintf(text->bytes + text->length, room, format, arguments);
     va_end(arguments);
-    text->length += (size_t)length;
+    if (length >= 0 && (size_t)length >= room && reserve(text, (size_t)length + 1)) {
+        va_start(arguments, format);
+        vsnprintf(text->bytes + text->length, (size_t)length + 1, format, arguments);
+        va_end(arguments);
+    }
+    if (length < 0)
+        text->failed = true;
+    if (!text->failed)
+        text->length += (size_t)length;
+}
+
+void text_int(struct text *text, int64_t value)
+{
+    char digits[24], *at = digits + sizeof(digits);
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (value < 0)
+        *--at = '-';
+    text_append(text, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+void text_copy(char *ret_text, size_t size, const char *string)
+{
+    size_t length = strnlen(string, size - 1);
+
+    memcpy(ret_text, string, length);
+    ret_text[length] = '\0';
 }
 
 size_t text_utf8_length(const char *text, size_t left)
@@ -81,17 +108,25 @@ size_t text_utf8_length(const char *text, size_t left)
     return length;
 }
 
-static void append_ascii(struct text *text, unsigned char byte)
+static void append_escaped(struct text *text, unsigned char byte)
 {
     if (byte == '"' || byte == '\\') {
         char escaped[2] = {'\\', (char)byte};
 
         text_append(text, escaped, 2);
-    } else if (byte < 0x20 || byte == 0x7f) {
-        text_printf(text, "\\u%04x", byte);
     } else {
-        text_append(text, &byte, 1);
+        text_printf(text, "\\u%04x", byte);
     }
+}
+
+/* Characters from `bytes` on that JSON takes as they are. */
+static size_t plain_length(const char *bytes, size_t length)
+{
+    size_t i = 0;
+
+    while (i < length && bytes[i] >= ' ' && bytes[i] < 0x7f && bytes[i] != '"' && bytes[i] != '\\')
+        i++;
+    return i;
 }
 
 void text_json_bytes(struct text *text, const char *bytes, size_t length)
@@ -100,12 +135,14 @@ void text_json_bytes(struct text *text, const char *bytes, size_t length)
 
     text_append(text, "\"", 1);
     for (size_t i = 0; i < length; i += step) {
-        step = text_utf8_length(bytes + i, length - i);
+        size_t plain = plain_length(bytes + i, length - i);
+
+        step = plain ? plain : text_utf8_length(bytes + i, length - i);
         if (step == 0) {
             step = 1;
             text_append(text, "\xef\xbf\xbd", 3);
-        } else if (step == 1) {
-            append_ascii(text, (unsigned char)bytes[i]);
+        } else if (step == 1 && !plain) {
+            append_escaped(text, (unsigned char)bytes[i]);
         } else {
             text_append(text, bytes + i, step);
         }

@@ -70,7 +70,7 @@ static void init_server(struct http_server *server, const struct config *config,
 
     server->config = config;
     server->service = *service;
-    server->wake_us = INT64_MAX;
+    atomic_init(&server->wake_us, INT64_MAX);
     server->id_seed = (unsigned)(clock_now_us() * 2654435761u) ^ (unsigned)getpid();
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -221,12 +221,12 @@ void http_drain(struct http_server *server, int64_t timeout_us)
         int64_t quiet_us = clock_now_us() + QUIET_US;
         unsigned long long requests = atomic_load(&server->next_id);
 
-        if (server->requests > 0)
+        if (atomic_load(&server->requests) > 0)
             wait_drained(server, until_us);
         else if (server->connections) /* a request may be on its way */
             wait_drained(server, quiet_us < until_us ? quiet_us : until_us);
-        busy =
-            server->requests > 0 || requests != atomic_load(&server->next_id) || has_input(server);
+        busy = atomic_load(&server->requests) > 0 || requests != atomic_load(&server->next_id) ||
+               has_input(server);
     }
     pthread_mutex_unlock(&server->lock);
 }
@@ -236,6 +236,7 @@ void http_stop(struct http_server *server)
     if (!server)
         return;
     quiesce(server);
+    http_resume_everywhere(server); /* the library ends no suspended connection */
     for (int i = 0; i < server->listener_count; i++) {
         if (server->listeners[i].daemon)
             MHD_stop_daemon(server->listeners[i].daemon);
@@ -248,6 +249,7 @@ void http_stop(struct http_server *server)
         pthread_mutex_unlock(&server->lock);
         pthread_join(server->reaper, NULL);
     }
+    http_free_threads(server);
     http_tls_free();
     clients_destroy(server->clients);
     pthread_cond_destroy(&server->drained);

@@ -91,4 +91,9 @@ void http_add_header(struct http_request *request, const char *name, const char 
 void http_reply(struct http_request *request, int status, const char *content_type,
                 struct text *body);
 
+/* Between these two calls, replies of the calling thread are held: the threads that send them are
+ * woken by the second one, and once. */
+void http_hold_replies(void);
+void http_release_replies(void);
+
 #endif

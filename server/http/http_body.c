@@ -14,31 +14,35 @@
 /* Beyond max_body_bytes, of a body that is read away. */
 #define DRAIN_BYTES (1 << 20)
 
-/* Room for more of the body within what all bodies may take together. */
+/* Takes them from what all bodies may take together. */
+static bool reserve(struct http_server *server, int64_t bytes)
+{
+    long long pending = atomic_load(&server->pending_bytes);
+
+    do {
+        if (bytes > server->config->max_pending_bytes - pending)
+            return false;
+    } while (!atomic_compare_exchange_weak(&server->pending_bytes, &pending, pending + bytes));
+    return true;
+}
+
 static bool grow_body(struct http_request *request, size_t size)
 {
     struct http_server *server = request->server;
     size_t room = request->body_room ? request->body_room : 4096;
-    bool allowed;
+    int64_t more;
     char *larger;
 
     while (room < size)
         room *= 2;
-    if (room == request->body_room)
+    more = (int64_t)(room - request->body_room);
+    if (more == 0)
         return true;
-    pthread_mutex_lock(&server->lock);
-    allowed = server->pending_bytes + (int64_t)(room - request->body_room) <=
-              server->config->max_pending_bytes;
-    if (allowed)
-        server->pending_bytes += (int64_t)(room - request->body_room);
-    pthread_mutex_unlock(&server->lock);
-    if (!allowed)
+    if (!reserve(server, more))
         return false;
     larger = realloc(request->body, room);
     if (!larger) {
-        pthread_mutex_lock(&server->lock);
-        server->pending_bytes -= (int64_t)(room - request->body_room);
-        pthread_mutex_unlock(&server->lock);
+        atomic_fetch_sub(&server->pending_bytes, more);
         return false;
     }
     request->body = larger;
@@ -114,9 +118,8 @@ void http_body_end(struct http_request *request)
 
 void http_body_free(struct http_request *request)
 {
-    pthread_mutex_lock(&request->server->lock);
-    request->server->pending_bytes -= (int64_t)request->body_room;
-    pthread_mutex_unlock(&request->server->lock);
+    if (request->body_room)
+        atomic_fetch_sub(&request->server->pending_bytes, (long long)request->body_room);
     compress_reader_destroy(request->inflater);
     free(request->body);
 }

@@ -9,6 +9,7 @@
 #include "http/http_private.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -25,28 +26,45 @@ static const char late_reply[] = "HTTP/1.1 408 Request Timeout\r\n"
                                  "\r\n" LATE_BODY;
 _Static_assert(sizeof(LATE_BODY) - 1 == 46, "Content-Length");
 
+/* After a request, until it is looked whether its client will send another. */
+#define LOOK_MS 1000
+
+/* Every request sets several, so no lock is taken, unless the reaper sleeps for too long: it says
+ * until when before it looks at any deadline, and we set ours before we look at that. */
 static void set_deadline(struct http_server *server, struct connection *connection, int64_t ms,
-                         bool asking)
+                         enum deadline_kind kind)
 {
+    int64_t at_us = ms ? clock_now_us() + ms * 1000 : 0;
+
     if (!connection)
         return;
-    pthread_mutex_lock(&server->lock);
-    connection->deadline_us = ms ? clock_now_us() + ms * 1000 : 0;
-    connection->asking = asking;
-    if (ms && connection->deadline_us < server->wake_us)
+    atomic_store(&connection->deadline, ms ? at_us * 4 + kind : 0);
+    if (ms && at_us < atomic_load(&server->wake_us)) {
+        pthread_mutex_lock(&server->lock);
         pthread_cond_signal(&server->reap);
-    pthread_mutex_unlock(&server->lock);
+        pthread_mutex_unlock(&server->lock);
+    }
 }
 
 void http_set_deadline(struct http_server *server, struct connection *connection, int64_t ms)
 {
-    set_deadline(server, connection, ms, false);
+    set_deadline(server, connection, ms, DEADLINE_CLOSE);
 }
 
 void http_set_request_deadline(struct http_server *server, struct connection *connection,
                                int64_t ms)
 {
-    set_deadline(server, connection, ms, true);
+    set_deadline(server, connection, ms, DEADLINE_TELL);
+}
+
+void http_set_idle_deadline(struct http_server *server, struct connection *connection)
+{
+    int64_t ms = server->config->idle_timeout_ms;
+
+    if (ms > LOOK_MS)
+        set_deadline(server, connection, LOOK_MS, DEADLINE_LOOK);
+    else
+        set_deadline(server, connection, ms, DEADLINE_CLOSE);
 }
 
 bool http_is_late(struct http_server *server, const struct connection *connection)
@@ -61,26 +79,48 @@ bool http_is_late(struct http_server *server, const struct connection *connectio
     return late;
 }
 
-/* Shuts what is late; returns the earliest deadline that is left. */
+bool http_peer_left(const struct connection *connection)
+{
+    struct pollfd peer = {.fd = connection->fd, .events = POLLRDHUP};
+
+    return poll(&peer, 1, 0) > 0;
+}
+
+static void shut(struct http_server *server, struct connection *connection, enum deadline_kind kind)
+{
+    metrics_rejected(server->service.metrics, METRICS_REJECTED_TIMEOUT);
+    connection->late = true;
+    if (kind == DEADLINE_TELL && !connection->encrypted)
+        (void)!send(connection->fd, late_reply, sizeof(late_reply) - 1,
+                    MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* Shuts what is late; returns the earliest deadline that is left. A connection whose thread gives
+ * it another deadline at this moment is left alone. */
 static int64_t reap_late(struct http_server *server)
 {
-    int64_t now = clock_now_us(), earliest = INT64_MAX;
+    int64_t now_us = clock_now_us(), earliest_us = INT64_MAX;
+    int64_t rest_us = (server->config->idle_timeout_ms - LOOK_MS) * 1000;
 
     for (struct connection *c = server->connections; c; c = c->next) {
-        if (c->deadline_us == 0)
-            continue;
-        if (c->deadline_us <= now) {
-            metrics_rejected(server->service.metrics, METRICS_REJECTED_TIMEOUT);
-            c->late = true;
-            if (c->asking && !c->encrypted)
-                (void)!send(c->fd, late_reply, sizeof(late_reply) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-            shutdown(c->fd, SHUT_RDWR);
-            c->deadline_us = 0;
-        } else if (c->deadline_us < earliest) {
-            earliest = c->deadline_us;
+        long long deadline = atomic_load(&c->deadline), next = 0;
+        enum deadline_kind kind = (enum deadline_kind)(deadline % 4);
+
+        if (deadline / 4 > now_us) {
+            next = deadline;
+        } else if (deadline) {
+            if (kind == DEADLINE_LOOK && !http_peer_left(c))
+                next = (now_us + rest_us) * 4 + DEADLINE_CLOSE;
+            if (!atomic_compare_exchange_strong(&c->deadline, &deadline, next))
+                next = deadline;
+            else if (!next)
+                shut(server, c, kind);
         }
+        if (next && next / 4 < earliest_us)
+            earliest_us = next / 4;
     }
-    return earliest;
+    return earliest_us;
 }
 
 void *http_reaper_main(void *argument)
@@ -89,11 +129,15 @@ void *http_reaper_main(void *argument)
 
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
-        server->wake_us = reap_late(server);
-        if (server->wake_us == INT64_MAX) {
+        int64_t wake_us;
+
+        atomic_store(&server->wake_us, INT64_MAX);
+        wake_us = reap_late(server);
+        atomic_store(&server->wake_us, wake_us);
+        if (wake_us == INT64_MAX) {
             pthread_cond_wait(&server->reap, &server->lock);
         } else {
-            struct timespec until = {server->wake_us / 1000000, server->wake_us % 1000000 * 1000};
+            struct timespec until = {wake_us / 1000000, wake_us % 1000000 * 1000};
 
             pthread_cond_timedwait(&server->reap, &server->lock, &until);
         }

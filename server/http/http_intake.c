@@ -11,8 +11,7 @@
 
 #include "clock.h"
 
-#define STATUS_LEFT     499
-#define LEFT_TIMEOUT_MS 1000
+#define STATUS_LEFT 499
 
 void http_refuse(struct http_request *request, int status, enum metrics_rejection reason,
                  const char *text)
@@ -32,6 +31,26 @@ static void reply_refusal(struct http_request *request)
     http_reply(request, request->refusal, "application/json", &body);
 }
 
+static char *put_hex(char *at, unsigned long long value, int min_digits)
+{
+    int digits = min_digits;
+
+    while (digits < 16 && value >> 4 * digits)
+        digits++;
+    for (int i = digits - 1; i >= 0; i--)
+        *at++ = "0123456789abcdef"[value >> 4 * i & 15];
+    return at;
+}
+
+static void make_id(struct http_request *request)
+{
+    char *at = put_hex(request->id, request->server->id_seed, 8);
+
+    *at++ = '-';
+    at = put_hex(at, atomic_fetch_add(&request->server->next_id, 1), 1);
+    *at = '\0';
+}
+
 /* An id of the client's choice must be printable and short; else one is made. */
 static void choose_id(struct http_request *request)
 {
@@ -43,8 +62,7 @@ static void choose_id(struct http_request *request)
     if (length > 0 && length <= HTTP_MAX_ID && given[length] == '\0')
         memcpy(request->id, given, length + 1);
     else
-        snprintf(request->id, sizeof(request->id), "%08x-%llx", request->server->id_seed,
-                 (unsigned long long)atomic_fetch_add(&request->server->next_id, 1));
+        make_id(request);
 }
 
 /* W3C Trace Context: 00-<32 hex>-<16 hex>-<2 hex>, lower case, no id of zeros alone. */
@@ -169,6 +187,7 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *library, c
 
     (void)context;
     (void)url; /* decoded already: %2f and %00 could not be told */
+    http_resume_ready();
     if (!request || !request->path)
         return MHD_NO; /* out of memory */
     if (!request->begun)
@@ -195,15 +214,14 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library
     request->server = server;
     request->listener = listener;
     request->connection = info ? info->socket_context : NULL;
+    request->thread = http_this_thread(server);
     request->path = strndup(uri, strcspn(uri, "?"));
     request->start_ns = clock_now_ns();
     request->route = -1;
     metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, 1);
     pthread_mutex_init(&request->lock, NULL);
     http_set_request_deadline(server, request->connection, server->config->header_timeout_ms);
-    pthread_mutex_lock(&server->lock);
-    server->requests++;
-    pthread_mutex_unlock(&server->lock);
+    atomic_fetch_add(&server->requests, 1);
     return request;
 }
 
@@ -216,6 +234,7 @@ void http_on_completed(void *context, struct MHD_Connection *library, void **req
 
     (void)library;
     (void)code;
+    http_resume_ready();
     if (!request)
         return;
     metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, -1);
@@ -224,19 +243,17 @@ void http_on_completed(void *context, struct MHD_Connection *library, void **req
             http_is_late(server, request->connection) ? MHD_HTTP_REQUEST_TIMEOUT : STATUS_LEFT;
         http_record(request);
     }
-    /* a client that will send no more is not waited for */
-    http_set_deadline(server, request->connection,
-                      http_client_left(request) ? LEFT_TIMEOUT_MS
-                                                : server->config->idle_timeout_ms);
+    http_set_idle_deadline(server, request->connection);
     if (request->response)
         MHD_destroy_response(request->response);
     http_body_free(request);
-    pthread_mutex_lock(&server->lock);
-    if (--server->requests == 0)
-        pthread_cond_broadcast(&server->drained);
-    pthread_mutex_unlock(&server->lock);
     pthread_mutex_destroy(&request->lock);
     free(request->path);
     free(request);
     *request_context = NULL;
+    if (atomic_fetch_sub(&server->requests, 1) == 1 && atomic_load(&server->draining)) {
+        pthread_mutex_lock(&server->lock);
+        pthread_cond_broadcast(&server->drained);
+        pthread_mutex_unlock(&server->lock);
+    }
 }

@@ -1,7 +1,7 @@
 /* http_private.h - what the files of the HTTP server share: http.c starts and ends it,
  * http_listen.c opens its sockets, http_connection.c holds the connections and their deadlines,
  * http_intake.c takes a request in, http_body.c its body, http_request.c is what its handler sees
- * of it, http_record.c logs and counts it.
+ * of it, http_resume.c hands it back, http_record.c logs and counts it.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -28,16 +28,29 @@
 #define HTTP_MAX_MODEL   128
 #define HTTP_MAX_HEADERS 8
 
+/* What happens when it has passed. */
+enum deadline_kind {
+    DEADLINE_CLOSE, /* the socket is shut */
+    DEADLINE_TELL,  /* a request is on its way: it is told 408 before */
+    DEADLINE_LOOK,  /* between requests: shut if the client will send no more, else it has the rest
+                     * of  idle_timeout_ms */
+};
+
 /* One socket. */
 struct connection {
     struct connection *next, *previous;
     int fd;
-    int64_t deadline_us; /* 0: none */
-    bool asking;         /* a request is on its way: told 408 when it is late */
+    atomic_llong deadline; /* microseconds * 4, and an enum deadline_kind; 0: none */
     bool encrypted, late;
     char client[INET6_ADDRSTRLEN];
     struct client *peer; /* NULL: without limits */
     bool too_many;       /* one more than the peer may have */
+};
+
+/* One of the library's threads. */
+struct http_thread {
+    struct http_thread *next;
+    _Atomic(struct http_request *) ready; /* replied to, and still to be resumed */
 };
 
 /* One address that is listened at. */
@@ -58,12 +71,14 @@ struct http_server {
     atomic_bool draining;
     atomic_ullong next_id;
     unsigned id_seed;
-    pthread_mutex_t lock;   /* of all below, and of connections */
-    pthread_cond_t reap;    /* an earlier deadline, or the end */
-    pthread_cond_t drained; /* requests fell to 0 */
+    atomic_llong requests;      /* begun and not ended */
+    atomic_llong pending_bytes; /* of their bodies */
+    atomic_llong wake_us;       /* when the reaper looks again; INT64_MAX while it looks */
+    pthread_mutex_t lock;       /* of all below */
+    pthread_cond_t reap;        /* an earlier deadline, or the end */
+    pthread_cond_t drained;     /* requests fell to 0 */
     struct connection *connections;
-    int64_t wake_us; /* when the reaper looks again */
-    int64_t requests, pending_bytes;
+    struct http_thread *threads;
     bool stopping, reaping;
     pthread_t reaper;
 };
@@ -73,6 +88,8 @@ struct http_request {
     const struct http_listener *listener;
     struct MHD_Connection *library;
     struct connection *connection; /* NULL where memory ran out */
+    struct http_thread *thread;    /* that serves the connection; NULL where memory ran out */
+    struct http_request *next;     /* in one of the lists of http_resume.c */
     char *path;
     const char *method;
     char id[HTTP_MAX_ID + 1], model[HTTP_MAX_MODEL];
@@ -127,6 +144,11 @@ void http_set_deadline(struct http_server *server, struct connection *connection
  * without TLS. */
 void http_set_request_deadline(struct http_server *server, struct connection *connection,
                                int64_t ms);
+/* A request has ended: the next one has idle_timeout_ms to come. A client that has said that it
+ * will send no more is not waited for. */
+void http_set_idle_deadline(struct http_server *server, struct connection *connection);
+/* Will the client send no more, or read no more? */
+bool http_peer_left(const struct connection *connection);
 /* Has its deadline passed? */
 bool http_is_late(struct http_server *server, const struct connection *connection);
 /* A thread's main: shuts the sockets of connections that are late, until server->stopping. */
@@ -159,6 +181,20 @@ void http_body_begin(struct http_request *request);
 bool http_body_take(struct http_request *request, const char *bytes, size_t size);
 void http_body_end(struct http_request *request);
 void http_body_free(struct http_request *request);
+
+/* http_resume.c */
+
+/* The calling one of the library's threads; NULL: no memory. */
+struct http_thread *http_this_thread(struct http_server *server);
+/* Hands a request back to its thread; it may be gone before this returns. */
+void http_resume(struct http_request *request);
+/* What the calling one of the library's threads still has to resume. To be called in every callback
+ * that may be the first one behind a reply. */
+void http_resume_ready(void);
+/* The same for all threads, which may be about to end. */
+void http_resume_everywhere(struct http_server *server);
+/* They have ended. */
+void http_free_threads(struct http_server *server);
 
 /* http_record.c */
 

@@ -23,7 +23,7 @@ static void log_request(const struct http_request *request, int64_t ns)
     char path[MAX_PATH_SHOWN + 1];
     struct log_line line;
 
-    snprintf(path, sizeof(path), "%s", request->path);
+    text_copy(path, sizeof(path), request->path);
     log_begin(&line, LOG_INFO, "request");
     log_string(&line, "id", request->id);
     if (request->trace[0])

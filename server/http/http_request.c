@@ -4,8 +4,6 @@
  */
 #include "http/http_private.h"
 
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 const char *http_method(const struct http_request *request)
@@ -41,12 +39,7 @@ const char *http_request_id(const struct http_request *request)
 
 bool http_client_left(const struct http_request *request)
 {
-    struct pollfd peer = {.events = POLLRDHUP};
-
-    if (!request->connection)
-        return false;
-    peer.fd = request->connection->fd;
-    return poll(&peer, 1, 0) > 0;
+    return request->connection && http_peer_left(request->connection);
 }
 
 bool http_has_too_many_connections(const struct http_request *request)
@@ -78,7 +71,7 @@ bool http_is_local(const struct http_request *request)
 
 void http_set_token(struct http_request *request, const char *name)
 {
-    snprintf(request->token, sizeof(request->token), "%s", name);
+    text_copy(request->token, sizeof(request->token), name);
 }
 
 void http_set_route(struct http_request *request, int route)
@@ -103,7 +96,7 @@ void http_count_rejection(struct http_request *request, enum metrics_rejection r
 
 void http_set_model(struct http_request *request, const char *model)
 {
-    snprintf(request->model, sizeof(request->model), "%s", model);
+    text_copy(request->model, sizeof(request->model), model);
 }
 
 void http_add_header(struct http_request *request, const char *name, const char *value)
@@ -111,8 +104,8 @@ void http_add_header(struct http_request *request, const char *name, const char 
     if (request->header_count == HTTP_MAX_HEADERS)
         return;
     request->headers[request->header_count].name = name;
-    snprintf(request->headers[request->header_count].value, sizeof(request->headers->value), "%s",
-             value);
+    text_copy(request->headers[request->header_count].value, sizeof(request->headers->value),
+              value);
     request->header_count++;
 }
 
@@ -152,7 +145,6 @@ static void create_response(struct http_request *request, int status, const char
 void http_reply(struct http_request *request, int status, const char *content_type,
                 struct text *body)
 {
-    struct MHD_Connection *library = request->library;
     bool resume;
 
     create_response(request, status, content_type, body);
@@ -161,7 +153,7 @@ void http_reply(struct http_request *request, int status, const char *content_ty
     resume = request->suspended;
     pthread_mutex_unlock(&request->lock);
     if (resume)
-        MHD_resume_connection(library);
+        http_resume(request);
 }
 
 enum MHD_Result http_queue_reply(struct http_request *request)

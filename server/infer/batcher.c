@@ -62,12 +62,17 @@ static void finish_job(struct batcher_job *job, int images)
 
 static void finish_jobs(struct batcher_worker *worker)
 {
+    const struct batcher *batcher = worker->batcher;
     struct batcher_job *job;
 
+    if (batcher->before_finish)
+        batcher->before_finish();
     while ((job = worker->finished)) {
         worker->finished = job->next;
         finish_job(job, worker->images);
     }
+    if (batcher->after_finish)
+        batcher->after_finish();
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -150,10 +155,11 @@ static void gather(struct batcher_worker *worker)
     }
 }
 
-/* What the batch did to its jobs. The lock is held. */
+/* What the batch did to its jobs. The lock is held. From the last to the first, as release_job puts
+ * each in front of the others: the first in the queue is the first to be answered. */
 static void account(struct batcher_worker *worker)
 {
-    for (int i = 0; i < worker->piece_count; i++) {
+    for (int i = worker->piece_count - 1; i >= 0; i--) {
         struct batcher_piece *piece = &worker->pieces[i];
         struct batcher_job *job = piece->job;
 
@@ -284,6 +290,14 @@ int batcher_start(const struct config *config, struct batcher **ret_batcher, str
     }
     *ret_batcher = batcher;
     return LQ_OK;
+}
+
+void batcher_set_brackets(struct batcher *batcher, void (*before)(void), void (*after)(void))
+{
+    pthread_mutex_lock(&batcher->lock); /* that of the first job, after which a worker reads them */
+    batcher->before_finish = before;
+    batcher->after_finish = after;
+    pthread_mutex_unlock(&batcher->lock);
 }
 
 enum batcher_answer batcher_submit(struct batcher *batcher, struct generation *generation,

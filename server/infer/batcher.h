@@ -76,6 +76,10 @@ struct batcher_job {
     struct lq_error error;
 };
 
+/* Called by a worker before and after it finishes the jobs of one batch; none by default. Before
+ * any job is submitted. */
+void batcher_set_brackets(struct batcher *batcher, void (*before)(void), void (*after)(void));
+
 enum batcher_answer { BATCHER_ACCEPTED, BATCHER_FULL, BATCHER_TOO_LATE };
 
 /* Errors: LQ_ERR_MEMORY. */

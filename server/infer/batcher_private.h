@@ -19,6 +19,7 @@ struct batcher {
     bool stopping;
     int waiting; /* workers that would be woken by `filled` */
     struct batcher_worker *workers;
+    void (*before_finish)(void), (*after_finish)(void); /* or NULL */
 };
 
 /* Some images of one job. */

@@ -88,9 +88,9 @@ static void describe(const struct registry_model *model, const struct registry_v
     *ret_item =
         (struct registry_item){.state = version->state,
                                .generation = version->generation ? version->generation->number : 0};
-    snprintf(ret_item->name, sizeof(ret_item->name), "%s", model->name);
-    snprintf(ret_item->version_text, sizeof(ret_item->version_text), "%s", version->text);
-    snprintf(ret_item->reason, sizeof(ret_item->reason), "%s", version->reason);
+    text_copy(ret_item->name, sizeof(ret_item->name), model->name);
+    text_copy(ret_item->version_text, sizeof(ret_item->version_text), version->text);
+    text_copy(ret_item->reason, sizeof(ret_item->reason), version->reason);
 }
 
 /* Items of the models that fit; with no room given, counts them. */

@@ -260,19 +260,10 @@ void log_string(struct log_line *line, const char *key, const char *value)
 
 void log_int(struct log_line *line, const char *key, int64_t value)
 {
-    char digits[24], *at = digits + sizeof(digits);
-    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-
     if (!line->shown)
         return;
     write_key(line, key);
-    do {
-        *--at = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
-    if (value < 0)
-        *--at = '-';
-    text_append(&line->text, at, (size_t)(digits + sizeof(digits) - at));
+    text_int(&line->text, value);
 }
 
 /* False: there is no writer. */

@@ -57,9 +57,11 @@ static void write_predictions(const struct generation *generation,
 {
     text_string(json, "[");
     for (int i = 0; i < count; i++) {
-        text_printf(json, "%s{\"label\":", i ? "," : "");
+        text_string(json, i ? ",{\"label\":" : "{\"label\":");
         text_json(json, lq_model_label(generation->model, predictions[i].index));
-        text_printf(json, ",\"index\":%d,\"probability\":", predictions[i].index);
+        text_string(json, ",\"index\":");
+        text_int(json, predictions[i].index);
+        text_string(json, ",\"probability\":");
         text_float(json, predictions[i].probability);
         text_string(json, "}");
     }
@@ -98,7 +100,9 @@ static void write_reply(const struct classify_job *job, const char *error, struc
     }
     text_string(json, "\"model_name\":");
     text_json(json, generation->name);
-    text_printf(json, ",\"model_version\":\"%s\"", generation->version_text);
+    text_string(json, ",\"model_version\":\"");
+    text_string(json, generation->version_text);
+    text_string(json, "\"");
     if (job->names)
         write_files(job, json);
     text_string(json, ",\"predictions\":[");

@@ -52,10 +52,21 @@ static int write_versions(struct app *app, const char *name, struct text *json,
     int status = registry_list(app->registry, name, &items, &count, error);
 
     for (int i = 0; i < count; i++)
-        if (items[i].generation)
-            text_printf(json, "%s\"%s\"", written++ ? "," : "", items[i].version_text);
+        if (items[i].generation) {
+            text_string(json, written++ ? ",\"" : "\"");
+            text_string(json, items[i].version_text);
+            text_string(json, "\"");
+        }
     free(items);
     return status;
+}
+
+static void write_dimensions(struct text *json, const int *sizes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        text_string(json, ",");
+        text_int(json, sizes[i]);
+    }
 }
 
 void route_model_metadata(struct app *app, struct http_request *request,
@@ -75,13 +86,13 @@ void route_model_metadata(struct app *app, struct http_request *request,
     }
     text_string(&json, "],\"platform\":\"lqnet_lq\",\"inputs\":[{\"name\":");
     text_json(&json, info->input_name);
-    text_printf(&json, ",\"datatype\":\"FP32\",\"shape\":[-1,%d,%d,%d]}],\"outputs\":[{\"name\":",
-                info->channels, info->height, info->width);
+    text_string(&json, ",\"datatype\":\"FP32\",\"shape\":[-1");
+    write_dimensions(&json, (const int[]){info->channels, info->height, info->width}, 3);
+    text_string(&json, "]}],\"outputs\":[{\"name\":");
     text_json(&json, info->output_name);
-    text_printf(&json,
-                ",\"datatype\":\"FP32\",\"shape\":[-1,%d]}],"
-                "\"properties\":{\"input_datatypes\":\"FP32 UINT8 BYTES\"}}",
-                info->classes);
+    text_string(&json, ",\"datatype\":\"FP32\",\"shape\":[-1");
+    write_dimensions(&json, &info->classes, 1);
+    text_string(&json, "]}],\"properties\":{\"input_datatypes\":\"FP32 UINT8 BYTES\"}}");
     reply_json(request, 200, &json);
 }
 

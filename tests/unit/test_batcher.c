@@ -252,6 +252,55 @@ START_TEST(jobs_share_batches)
 }
 END_TEST
 
+static atomic_int brackets_open, finished_inside, brackets_closed;
+
+static void before_finish(void)
+{
+    atomic_fetch_add(&brackets_open, 1);
+}
+
+static void after_finish(void)
+{
+    atomic_fetch_sub(&brackets_open, 1);
+    atomic_fetch_add(&brackets_closed, 1);
+}
+
+static void finish_inside(struct batcher_job *job, enum batcher_end end,
+                          const struct lq_error *error)
+{
+    atomic_fetch_add(&finished_inside, atomic_load(&brackets_open));
+    on_finish(job, end, error);
+}
+
+/* All jobs of a batch are finished inside one pair of brackets, in the order in which they came. */
+START_TEST(finished_in_brackets)
+{
+    struct bench bench;
+    struct tested *jobs[8], *first;
+
+    start(&bench, 1, (const char *const[]){"max_batch", "8", NULL});
+    batcher_set_brackets(bench.batcher, before_finish, after_finish);
+    first = plug(&bench);
+    first->job.finish = finish_inside;
+    for (int i = 0; i < 8; i++) {
+        jobs[i] = make(&bench, 1, (unsigned)i);
+        jobs[i]->job.finish = finish_inside;
+        submit(&bench, jobs[i]);
+    }
+    unplug(first);
+    wait_for(&bench, 9);
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(jobs[i]->place, i + 2);
+    stop(&bench);
+    ck_assert_int_eq(atomic_load(&finished_inside), 9);
+    ck_assert_int_eq(atomic_load(&brackets_open), 0);
+    ck_assert_int_eq(atomic_load(&brackets_closed), 2); /* the plug alone, then the eight */
+    for (int i = 0; i < 8; i++)
+        destroy(jobs[i]);
+    destroy(first);
+}
+END_TEST
+
 /* Pieces of one job run on all workers, others come between them; answers are those of one image
  * alone. */
 START_TEST(large_jobs_are_split)
@@ -354,7 +403,7 @@ START_TEST(deadlines_and_clients_that_left)
     ck_assert_int_eq(batcher_submit(bench.batcher, bench.generation, &never->job),
                      BATCHER_TOO_LATE);
     late = make(&bench, 1, 2);
-    late->job.deadline_us = clock_now_us() + 2000;
+    late->job.deadline_us = clock_now_us() + 200000;
     left = make(&bench, 40, 3);
     left->left = true;
     good = make(&bench, 1, 4);
@@ -362,7 +411,7 @@ START_TEST(deadlines_and_clients_that_left)
     submit(&bench, late);
     submit(&bench, left);
     submit(&bench, good);
-    clock_sleep_us(3000);
+    clock_sleep_us(201000);
     unplug(first);
     wait_for(&bench, 4);
     ck_assert_int_eq(late->end, BATCHER_LATE);
@@ -572,6 +621,7 @@ int main(void)
     close(fd);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, jobs_share_batches);
+    tcase_add_test(tests, finished_in_brackets);
     tcase_add_test(tests, large_jobs_are_split);
     tcase_add_test(tests, priorities);
     tcase_add_test(tests, bounded);
