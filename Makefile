@@ -50,8 +50,9 @@ TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/tes
 BENCHES  := $(wildcard tests/bench/bench_*.c)
 LIMITS   := tests/bench/limits.c $(if $(filter x86_64,$(ARCH)),$(wildcard tests/bench/limits_*.c))
 LOAD     := tests/bench/load_tool.c tests/bench/flood.c
+CORRUPT  := tests/bench/corrupt.c
 HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h tests/bench/*.h tests/kernels/*/*.h)
-SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS) $(LOAD) $(wildcard tests/kernels/*/*.c)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS) $(LOAD) $(CORRUPT) $(wildcard tests/kernels/*/*.c)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
@@ -153,6 +154,10 @@ $(patsubst %.c,$(BUILD)/%,$(BENCHES)): $(BUILD)/%: $(BUILD)/%.o $(call objects,$
 $(patsubst %.c,$(BUILD)/%,$(LOAD)): $(BUILD)/%: $(BUILD)/%.o
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) $^ -lmicrohttpd -lturbojpeg -o $@
+
+$(patsubst %.c,$(BUILD)/%,$(CORRUPT)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/liblq.a
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
 load: $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(LOAD)) ## the daemon under load (PART=..., see tests/bench/load.sh)
 	@$(MAKE) --no-print-directory deps DEPS=LOAD_PACKAGES

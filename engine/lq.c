@@ -92,9 +92,8 @@ int lq_model_create(const struct lq_engine *engine, struct lq_graph *graph,
     return LQ_OK;
 }
 
-/* The program for a form, made on first use. */
-static int model_program(struct lq_model *model, enum lq_form form,
-                         const struct lq_program **ret_program, struct lq_error *error)
+int lq_model_program(struct lq_model *model, enum lq_form form,
+                     const struct lq_program **ret_program, struct lq_error *error)
 {
     struct lq_lower_options options = {form, false, &model->engine->kernels};
     int status = LQ_OK;
@@ -125,7 +124,7 @@ static int open_file(const struct lq_engine *engine, struct lq_file *file,
     status = lq_model_create(engine, graph, &model, error);
     if (status != LQ_OK)
         return status;
-    status = model_program(model, LQ_FORM_AUTO, &program, error); /* now, not at first use */
+    status = lq_model_program(model, LQ_FORM_AUTO, &program, error); /* now, not at first use */
     if (status == LQ_OK)
         *ret_model = model;
     else
@@ -264,7 +263,7 @@ int lq_session_create(struct lq_model *model, const struct lq_session_options *o
     if (options->threads < 1 || options->threads > MAX_THREADS)
         return lq_fail(error, LQ_ERR_INVALID, "%d threads, expected 1..%d", options->threads,
                        MAX_THREADS);
-    status = model_program(model, options->form, &program, error);
+    status = lq_model_program(model, options->form, &program, error);
     if (status != LQ_OK)
         return status;
     session = lq_alloc(1, sizeof(*session));
@@ -407,7 +406,7 @@ int lq_evaluate(struct lq_model *model, const struct lq_dataset *dataset,
 {
     struct lq_evaluate_options resolved = *options;
     const struct lq_program *program;
-    int status = model_program(model, options->form, &program, error);
+    int status = lq_model_program(model, options->form, &program, error);
 
     if (status != LQ_OK)
         return status;

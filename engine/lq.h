@@ -283,13 +283,14 @@ int lq_model_top_k(const struct lq_model *model, const float *output, int top_k,
                    struct lq_prediction *ret_predictions);
 
 /* ------------------------------------------------------------------------------------------------
- * Data sets: folders of labelled images. Immutable.
+ * Data sets: labelled images. Immutable once they are filled.
  *
- * Three kinds are told apart by what the folder holds:
+ * Three kinds of folders are told apart by what they hold:
  *   CIFAR-10 binary   data_batch_1.bin, data_batch_2.bin ... and test_batch.bin: 1 label byte +
- * 3072 bytes (RGB planes) labels.txt        lines "file name, blank, class index" of files in this
- * very folder; lines that are empty or start with # are skipped class folders     one folder of
- * images per class, classes in byte order of the folders' names
+ *                     3072 bytes (RGB planes)
+ *   labels.txt        lines "file name, blank, class index" of files in this very folder; lines
+ *                     that are empty or start with # are skipped
+ *   class folders     one folder of images per class, classes in byte order of the folders' names
  *
  * Symbolic links in the folder are followed: whoever fills it decides what is read.
  */
@@ -304,10 +305,41 @@ enum lq_split {
 /* Errors: LQ_ERR_IO, LQ_ERR_NOT_FOUND (no such kind of folder), LQ_ERR_FORMAT (file, line). */
 int lq_dataset_open(const char *path, enum lq_split split, struct lq_dataset **ret_dataset,
                     struct lq_error *error) LQ_MUST_CHECK;
+
+/* An empty one in memory, to be filled by one thread before it is used. */
+int lq_dataset_create(struct lq_dataset **ret_dataset, struct lq_error *error) LQ_MUST_CHECK;
+/* Adds a JPEG or PNG file, copied; name: what messages call it; label: its class, -1: not known.
+ * It is decoded when it is used, and a damaged one fails that use with its name. Errors:
+ * LQ_ERR_FORMAT (begins like neither), LQ_ERR_INVALID (the label), LQ_ERR_LIMIT, LQ_ERR_MEMORY. */
+int lq_dataset_add_file(struct lq_dataset *dataset, const char *name, const void *bytes,
+                        size_t size, int64_t label, struct lq_error *error) LQ_MUST_CHECK;
+/* Adds an image of R G B pixels [height][width][3], copied. Errors: as above. */
+int lq_dataset_add_pixels(struct lq_dataset *dataset, const uint8_t *pixels, int width, int height,
+                          int64_t label, struct lq_error *error) LQ_MUST_CHECK;
+
+/* Which images a part of a data set has. */
+struct lq_dataset_selection {
+    int every;     /* images every - 1, 2 every - 1, ...; 0, 1: all */
+    bool rest;     /* all but these */
+    int64_t limit; /* of those, so many, evenly spread; 0: all */
+    bool hidden;   /* their classes are not told */
+};
+/* A part of a data set, to hold images out; the whole must outlive it and be filled. Errors:
+ * LQ_ERR_INVALID (no image), LQ_ERR_MEMORY. */
+int lq_dataset_select(const struct lq_dataset *dataset,
+                      const struct lq_dataset_selection *selection, struct lq_dataset **ret_part,
+                      struct lq_error *error) LQ_MUST_CHECK;
+
 void lq_dataset_close(struct lq_dataset *dataset);
 int64_t lq_dataset_count(const struct lq_dataset *dataset);
-/* "cifar10", "list" or "folders". */
+/* "cifar10", "list", "folders" or "memory"; of a part: the whole's. */
 const char *lq_dataset_kind(const struct lq_dataset *dataset);
+/* Class of item i, 0 <= i < lq_dataset_count; -1: not known. */
+int64_t lq_dataset_label(const struct lq_dataset *dataset, int64_t i);
+/* Whether all classes are known. */
+bool lq_dataset_labelled(const struct lq_dataset *dataset);
+/* One more than the highest class. */
+int64_t lq_dataset_classes(const struct lq_dataset *dataset);
 
 /* ------------------------------------------------------------------------------------------------
  * Long work
@@ -325,7 +357,6 @@ struct lq_evaluate_options {
     int threads; /* 0: one per CPU that this process may use */
     enum lq_form form;
     int64_t limit; /* only the first images of the data set; 0: all */
-    int every;     /* only each every-th image: every - 1, 2 every - 1, ...; 0: all */
     struct lq_progress progress;
 };
 struct lq_evaluation {
@@ -551,6 +582,136 @@ struct lq_train_options {
 int lq_train(struct lq_model *model, const struct lq_dataset *train, const struct lq_dataset *test,
              const struct lq_train_options *options, struct lq_model **ret_model,
              struct lq_error *error) LQ_MUST_CHECK;
+
+/* ------------------------------------------------------------------------------------------------
+ * Fine-tuning: the quantizers of a network are fitted to the images that it meets
+ */
+
+enum lq_finetune_mode {
+    LQ_FINETUNE_CALIBRATE,  /* no labels, no gradients: BatchNorm statistics and activation bases
+                               are taken from the images, node by node; weights stay */
+    LQ_FINETUNE_QUANTIZERS, /* the same, then bases, BatchNorm's scale and shift, and biases learn
+                               by gradient, from labels or a teacher; codes and float weights stay,
+                               so the .lq file is enough */
+    LQ_FINETUNE_JOINT,      /* all of lq_train, from float weights behind the codes */
+    LQ_FINETUNE_MODES
+};
+/* "calibrate", "quantizers", "joint"; NULL, -1 where there is none. */
+const char *lq_finetune_mode_name(enum lq_finetune_mode mode);
+int lq_finetune_mode_from_name(const char *name);
+
+/* What is taken from images without gradients; a mask. */
+enum {
+    LQ_FINETUNE_STATISTICS = 1, /* BatchNorm means and variances */
+    LQ_FINETUNE_BASES = 2       /* QEM on the bases of activations */
+};
+
+struct lq_finetune_event {
+    const char *stage;                 /* "read", "measure", "calibrate", "train" */
+    int64_t done, total;               /* of the stage: images, nodes, steps */
+    double loss;                       /* of the epoch so far; -1: none */
+    double accuracy;                   /* percent of the labelled images, as augmented; -1: none */
+    double images_per_s, seconds_left; /* of the stage; 0: not known yet */
+};
+
+/* All zeros is a good start. */
+struct lq_finetune_options {
+    enum lq_finetune_mode mode;
+    int64_t images;           /* at most so many, evenly spread over the data set; 0: 2000 to
+                                 calibrate, all to train. Fewer are calibrated on where their maps
+                                 would take more memory than below */
+    const char *augmentation; /* NULL: what the network was trained with (its provenance), or none
+                                 where that is not known */
+    uint64_t seed;
+    int threads;   /* 0: one per CPU */
+    size_t memory; /* bytes of maps while it calibrates; 0: 1 GiB */
+
+    unsigned steps; /* of the calibration; 0: LQ_FINETUNE_STATISTICS */
+    double keep;    /* part of the old BatchNorm statistics that is kept, 0..1 */
+
+    int epochs;          /* of training; 0: 5 */
+    int batch;           /* 0: 100 */
+    double rate;         /* 0: the mode's own */
+    double basis_rate;   /* of bases, a part of it; 0: the mode's own */
+    double distillation; /* the teacher's part of the loss; 0: none where all images have labels,
+                            else 1 */
+    double temperature;  /* 0: 3 */
+    struct lq_model *teacher;     /* of the same input and classes; NULL: the model as calibrated */
+    struct lq_model *latent;      /* LQ_FINETUNE_JOINT: the float network behind the model, and */
+    struct lq_model **ret_latent; /* where to leave it as trained, unless NULL */
+
+    /* Called now and then from the thread that started the work; true: cancel. */
+    bool (*event)(void *context, const struct lq_finetune_event *event);
+    void *context;
+};
+
+/* A node that is fitted: a quantizer of activations or a batch normalization. */
+struct lq_finetune_layer {
+    char name[128];
+    const char *op;       /* "quantize" or "batch_norm" */
+    int bits;             /* of a quantizer */
+    double before, after; /* over some of the images: of a quantizer, |x - q(x)|^2 / |x|^2; of a
+                             batch normalization, how far the means of its input are from the
+                             statistics, in standard deviations (root mean square over channels) */
+};
+struct lq_finetune_report {
+    int64_t images; /* that were looked at */
+    double seconds;
+    double shift[2]; /* mean over the batch normalizations, before and after */
+    double loss;     /* of the last epoch; -1: nothing was trained */
+    int layer_count;
+    struct lq_finetune_layer *layers; /* lq_finetune_report_deinit frees them */
+};
+
+/* Makes a fine-tuned copy of the model; its provenance says how ("finetuned"). The result is the
+ * same for any number of threads, to the bit. Errors: LQ_ERR_INVALID (options; no images; a label
+ * beyond the classes, by the image's name; images without labels and no teacher to ask; no latent
+ * network), LQ_ERR_NUMERIC (naming the node), LQ_ERR_CANCELLED, LQ_ERR_UNSUPPORTED, those of
+ * reading images. */
+int lq_finetune(struct lq_model *model, const struct lq_dataset *dataset,
+                const struct lq_finetune_options *options, struct lq_model **ret_model,
+                struct lq_finetune_report *ret_report, struct lq_error *error) LQ_MUST_CHECK;
+void lq_finetune_report_deinit(struct lq_finetune_report *report);
+
+/* Two networks on the same images. */
+struct lq_compare_options {
+    int batch;     /* images at once; 0: 64 */
+    int threads;   /* 0: one per CPU */
+    int64_t limit; /* only the first images of the data set; 0: all */
+    struct lq_progress progress;
+};
+struct lq_comparison {
+    int64_t count, labelled;                   /* images; those whose class is known */
+    int64_t both, only_old, only_new, neither; /* right, of the labelled ones */
+    double top1_old, top1_new;                 /* percent of the labelled ones; 0 without */
+    int64_t agreed;                            /* same prediction */
+    double confidence_old, confidence_new;     /* mean probability of the prediction, percent */
+    double confidence_error;         /* standard error of the mean of their difference, points */
+    double classes_old, classes_new; /* how many classes are predicted, effectively: exp(entropy of
+                                        the predictions' frequencies) */
+    /* McNemar's exact test, one-sided: how probable it is that one is right alone at least as often
+     * as seen, if either were as likely; 1 where they never differ. */
+    double p_worse, p_better; /* small: the new one is worse; is better */
+    double seconds;
+};
+/* The networks must take the same input and tell the same classes. Errors: LQ_ERR_INVALID (they do
+ * not; no images; a label beyond the classes), LQ_ERR_CANCELLED, those of decoding. */
+int lq_compare(struct lq_model *old_model, struct lq_model *new_model,
+               const struct lq_dataset *dataset, const struct lq_compare_options *options,
+               struct lq_comparison *ret_comparison, struct lq_error *error) LQ_MUST_CHECK;
+
+/* Whether a new network may take the old one's place. */
+struct lq_guard {
+    double bound;        /* points that may be lost; 0: 0.2, below 0: none */
+    double significance; /* of the tests; 0: 0.05 */
+    int64_t least;       /* images; 0: 100 */
+};
+struct lq_verdict {
+    bool publish;
+    char reason[256];
+};
+void lq_guard_decide(const struct lq_guard *guard, const struct lq_comparison *comparison,
+                     struct lq_verdict *ret_verdict);
 
 /* A copy of the model with one more line of provenance, or a changed one. */
 int lq_model_with_provenance(const struct lq_model *model, const char *key, const char *value,

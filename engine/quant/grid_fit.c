@@ -143,3 +143,48 @@ int lq_qem_fit_grid(const struct lq_grid_fit *fit, const float *values, int64_t 
     *ret_relative_error = best.error;
     return LQ_OK;
 }
+
+/* Alternation in the reals from a snapped basis, snapped again. */
+static void alternate(const struct lq_sorted *sorted, const struct lq_grid_fit *fit,
+                      struct lq_snapped_basis *basis)
+{
+    float learned[LQ_MAX_BITS];
+    struct lq_quantizer quantizer;
+    struct lq_qem_stats stats;
+
+    lq_quantizer_init_snapped(&quantizer, basis);
+    for (int turn = 0; turn < fit->iterations; turn++) {
+        lq_sorted_stats(sorted, &quantizer, &stats);
+        lq_qem_solve(&quantizer, &stats, learned);
+        lq_quantizer_init(&quantizer, fit->kind, fit->bits, learned);
+    }
+    lq_snap_basis(fit->kind, fit->bits, quantizer.basis, fit->grid, NULL, basis);
+}
+
+int lq_qem_refine_grid(const struct lq_grid_fit *fit, const float *values, int64_t n,
+                       struct lq_snapped_basis *basis, double *ret_relative_error,
+                       struct lq_error *error)
+{
+    struct point old = {.basis = *basis}, best, other = {.basis = *basis};
+    struct lq_sorted sorted;
+    float scale;
+    int status = lq_sorted_init(&sorted, values, n, error);
+
+    if (status != LQ_OK)
+        return status;
+    old.error = error_of(&sorted, &old.basis, &scale);
+    best = old;
+    climb(&sorted, fit->uniform, &best);
+    if (!fit->uniform) {
+        alternate(&sorted, fit, &other.basis);
+        climb(&sorted, false, &other);
+        if (other.error < best.error)
+            best = other;
+    }
+    lq_sorted_deinit(&sorted);
+    if (!(best.error < old.error))
+        best = old;
+    *basis = best.basis;
+    *ret_relative_error = best.error;
+    return LQ_OK;
+}

@@ -69,6 +69,12 @@ int lq_qem_fit_grid(const struct lq_grid_fit *fit, const float *values, int64_t 
                     struct lq_snapped_basis *ret_basis, double *ret_relative_error,
                     struct lq_error *error) LQ_MUST_CHECK;
 
+/* The same from one start, the basis as it stands, so that it moves no further than the values ask
+ * for. The fit's kind, bits and grid are those of the basis. */
+int lq_qem_refine_grid(const struct lq_grid_fit *fit, const float *values, int64_t n,
+                       struct lq_snapped_basis *basis, double *ret_relative_error,
+                       struct lq_error *error) LQ_MUST_CHECK;
+
 /* Moving average of a basis with the zero-debiasing of TensorFlow 1's
  * assign_moving_average(zero_debias=True): after the first update the value equals the first
  * estimate, so the initial basis only decides the first encoding. Start from {0}. */

@@ -1,67 +1,21 @@
-/* dataset.c - folders of labelled images.
+/* dataset.c - labelled images: those of folders, in memory, and parts of either.
  *
  * SPDX-License-Identifier: Apache-2.0
- *
- * CIFAR files stay mapped; of other folders only names are kept, and images are read when asked
- * for.
  */
-#include "train/dataset.h"
-
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
-#include "base/arena.h"
-#include "base/reader.h"
 #include "base/status.h"
+#include "train/dataset_internal.h"
 
-#define CIFAR_SIDE    32
-#define CIFAR_PLANE   (CIFAR_SIDE * CIFAR_SIDE)
-#define CIFAR_RECORD  (1 + 3 * CIFAR_PLANE)
-#define CIFAR_CLASSES 10
-#define CIFAR_FILES   64
-#define MAX_ITEMS     (1 << 26)
-#define MAX_CLASSES   (1 << 20)
-#define MAX_LIST      ((size_t)1 << 30)
+#define MAX_ITEMS (1 << 26)
+#define MAX_NAME  256 /* of an image in memory */
 
-enum kind { KIND_CIFAR, KIND_LIST, KIND_FOLDERS };
-
-struct item {
-    const char *path;
-    int64_t label;
-};
-
-struct lq_dataset {
-    enum kind kind;
-    int64_t count, classes;
-    struct lq_arena arena;
-    struct lq_file files[CIFAR_FILES];
-    int64_t firsts[CIFAR_FILES + 1]; /* item that each CIFAR file starts with */
-    int file_count;
-    struct item *items;
-    int64_t item_room;
-};
-
-static char *join(struct lq_arena *arena, const char *folder, const char *name)
+int lq_dataset_add_item(struct lq_dataset *d, const struct item *item, struct lq_error *error)
 {
-    size_t length = strlen(folder) + strlen(name) + 2;
-    char *path = lq_arena_alloc(arena, length, 1);
-
-    if (path)
-        snprintf(path, length, "%s/%s", folder, name);
-    return path;
-}
-
-static int add_item(struct lq_dataset *d, const char *path, int64_t label, struct lq_error *error)
-{
-    if (!path)
-        return lq_fail_memory(error);
     if (d->count == MAX_ITEMS)
-        return lq_fail(error, LQ_ERR_LIMIT, "%s: more than %d images", path, MAX_ITEMS);
+        return lq_fail(error, LQ_ERR_LIMIT, "%s: more than %d images", item->name, MAX_ITEMS);
     if (d->count == d->item_room) {
         int64_t room = d->item_room ? 2 * d->item_room : 1024;
         struct item *items = realloc(d->items, (size_t)room * sizeof(*items));
@@ -71,216 +25,108 @@ static int add_item(struct lq_dataset *d, const char *path, int64_t label, struc
         d->items = items;
         d->item_room = room;
     }
-    d->items[d->count++] = (struct item){path, label};
-    if (label >= d->classes)
-        d->classes = label + 1;
+    d->items[d->count++] = *item;
+    if (item->label >= d->classes)
+        d->classes = item->label + 1;
     return LQ_OK;
 }
 
-static int open_cifar_file(struct lq_dataset *d, const char *path, struct lq_error *error)
-{
-    struct lq_file file = {0};
-    int status = lq_file_map(path, MAX_LIST, &file, error);
-
-    if (status != LQ_OK)
-        return status;
-    d->files[d->file_count++] = file;
-    if (file.size == 0 || file.size % CIFAR_RECORD != 0)
-        return lq_fail(error, LQ_ERR_FORMAT, "%s: %zu bytes, expected a multiple of %d", path,
-                       file.size, CIFAR_RECORD);
-    for (size_t at = 0; at < file.size; at += CIFAR_RECORD)
-        if (file.bytes[at] >= CIFAR_CLASSES)
-            return lq_fail(error, LQ_ERR_FORMAT, "%s: offset %zu: class %d, expected 0..%d", path,
-                           at, file.bytes[at], CIFAR_CLASSES - 1);
-    d->count += (int64_t)(file.size / CIFAR_RECORD);
-    d->firsts[d->file_count] = d->count;
-    return LQ_OK;
-}
-
-static bool exists(const char *path)
-{
-    struct stat info;
-
-    return stat(path, &info) == 0;
-}
-
-static int open_cifar(struct lq_dataset *d, const char *folder, enum lq_split split,
-                      struct lq_error *error)
-{
-    char name[32];
-    int status = LQ_OK;
-
-    d->kind = KIND_CIFAR;
-    d->classes = CIFAR_CLASSES;
-    if (split == LQ_SPLIT_TEST) {
-        char *path = join(&d->arena, folder, "test_batch.bin");
-
-        return path ? open_cifar_file(d, path, error) : lq_fail_memory(error);
-    }
-    for (int i = 1; i <= CIFAR_FILES && status == LQ_OK; i++) {
-        snprintf(name, sizeof(name), "data_batch_%d.bin", i);
-        char *path = join(&d->arena, folder, name);
-
-        if (!path)
-            return lq_fail_memory(error);
-        if (!exists(path))
-            break;
-        status = open_cifar_file(d, path, error);
-    }
-    if (status == LQ_OK && d->file_count == 0)
-        status = lq_fail(error, LQ_ERR_NOT_FOUND, "%s: no data_batch_1.bin", folder);
-    return status;
-}
-
-/* A line "file name, blank, class". The name is the line up to its last blank. */
-static int parse_line(struct lq_dataset *d, const char *folder, char *line, struct lq_error *error)
-{
-    char *end = line + strlen(line), *blank, *rest;
-    long long label;
-
-    while (end > line && (end[-1] == '\r' || end[-1] == ' ' || end[-1] == '\t'))
-        *--end = '\0';
-    if (end == line || *line == '#')
-        return LQ_OK;
-    blank = end;
-    while (blank > line && blank[-1] != ' ' && blank[-1] != '\t')
-        blank--;
-    if (blank == line)
-        return lq_fail(error, LQ_ERR_FORMAT, "no blank between file name and class");
-    errno = 0;
-    label = strtoll(blank, &rest, 10);
-    if (*rest || errno || label < 0 || label >= MAX_CLASSES)
-        return lq_fail(error, LQ_ERR_FORMAT, "class '%.32s', expected 0..%d", blank,
-                       MAX_CLASSES - 1);
-    while (blank > line && (blank[-1] == ' ' || blank[-1] == '\t'))
-        *--blank = '\0';
-    if (!*line)
-        return lq_fail(error, LQ_ERR_FORMAT, "no file name before the class");
-    if (strchr(line, '/') || strcmp(line, "..") == 0 || strcmp(line, ".") == 0)
-        return lq_fail(error, LQ_ERR_INVALID, "file name '%.64s' leaves the folder", line);
-    return add_item(d, join(&d->arena, folder, line), label, error);
-}
-
-static int open_list(struct lq_dataset *d, const char *folder, const char *path,
-                     struct lq_error *error)
-{
-    struct lq_file file;
-    int line_number = 1, status = lq_file_map(path, MAX_LIST, &file, error);
-    char *text;
-
-    if (status != LQ_OK)
-        return status;
-    d->kind = KIND_LIST;
-    text = lq_arena_strndup(&d->arena, file.bytes ? (const char *)file.bytes : "", file.size);
-    if (text && strlen(text) != file.size)
-        status = lq_fail(error, LQ_ERR_FORMAT, "%s: offset %zu: a zero byte", path, strlen(text));
-    lq_file_unmap(&file);
-    if (!text)
-        return lq_fail_memory(error);
-    for (char *line = text; *line && status == LQ_OK; line_number++) {
-        char *end = line + strcspn(line, "\n");
-        bool more = *end == '\n';
-
-        *end = '\0';
-        status = parse_line(d, folder, line, error);
-        if (status != LQ_OK)
-            lq_error_prefix(error, "%s: line %d", path, line_number);
-        line = end + more;
-    }
-    return status;
-}
-
-/* By suffix, whatever its case. */
-static bool is_image_name(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    return name[0] != '.' && dot &&
-           (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 ||
-            strcasecmp(dot, ".png") == 0);
-}
-
-static int compare_entries(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static void free_entries(struct dirent **entries, int count)
-{
-    for (int i = 0; i < count; i++)
-        free(entries[i]);
-    free(entries);
-}
-
-static int add_class(struct lq_dataset *d, const char *folder, int64_t label,
-                     struct lq_error *error)
-{
-    struct dirent **entries;
-    int count = scandir(folder, &entries, NULL, compare_entries), status = LQ_OK;
-
-    if (count < 0)
-        return lq_fail(error, LQ_ERR_IO, "%s: cannot list: %s", folder, strerror(errno));
-    for (int i = 0; i < count && status == LQ_OK; i++)
-        if (is_image_name(entries[i]->d_name))
-            status = add_item(d, join(&d->arena, folder, entries[i]->d_name), label, error);
-    free_entries(entries, count);
-    return status;
-}
-
-static int open_folders(struct lq_dataset *d, const char *folder, struct lq_error *error)
-{
-    struct dirent **entries;
-    int count = scandir(folder, &entries, NULL, compare_entries), status = LQ_OK;
-    int64_t label = 0;
-
-    if (count < 0)
-        return lq_fail(error, errno == ENOENT ? LQ_ERR_NOT_FOUND : LQ_ERR_IO, "%s: cannot list: %s",
-                       folder, strerror(errno));
-    d->kind = KIND_FOLDERS;
-    for (int i = 0; i < count && status == LQ_OK; i++) {
-        struct stat info;
-        char *path = join(&d->arena, folder, entries[i]->d_name);
-
-        if (!path)
-            status = lq_fail_memory(error);
-        else if (entries[i]->d_name[0] != '.' && stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-            status = add_class(d, path, label++, error);
-    }
-    free_entries(entries, count);
-    if (status == LQ_OK && d->count == 0)
-        status = lq_fail(error, LQ_ERR_NOT_FOUND,
-                         "%s: no CIFAR files, no labels.txt, and no folders of JPEG or PNG images",
-                         folder);
-    return status;
-}
-
-int lq_dataset_open(const char *path, enum lq_split split, struct lq_dataset **ret_dataset,
-                    struct lq_error *error)
+int lq_dataset_create(struct lq_dataset **ret_dataset, struct lq_error *error)
 {
     struct lq_dataset *d = lq_alloc(1, sizeof(*d));
-    char *test, *train, *list;
-    int status;
 
     if (!d)
         return lq_fail_memory(error);
-    test = join(&d->arena, path, "test_batch.bin");
-    train = join(&d->arena, path, "data_batch_1.bin");
-    list = join(&d->arena, path, "labels.txt");
-    if (!test || !train || !list)
-        status = lq_fail_memory(error);
-    else if (exists(test) || exists(train))
-        status = open_cifar(d, path, split, error);
-    else if (exists(list))
-        status = open_list(d, path, list, error);
-    else
-        status = open_folders(d, path, error);
-    if (status == LQ_OK && d->count == 0)
-        status = lq_fail(error, LQ_ERR_FORMAT, "%s: no images", path);
-    if (status == LQ_OK)
-        *ret_dataset = d;
-    else
-        lq_dataset_close(d);
-    return status;
+    d->kind = KIND_MEMORY;
+    *ret_dataset = d;
+    return LQ_OK;
+}
+
+/* Takes bytes and name over as copies. */
+static int add_bytes(struct lq_dataset *d, const char *name, const void *bytes, struct item *item,
+                     struct lq_error *error)
+{
+    uint8_t *copy;
+
+    if (d->kind != KIND_MEMORY || d->whole)
+        return lq_fail(error, LQ_ERR_INVALID, "images are only added to data sets in memory");
+    if (item->label < -1 || item->label >= DATASET_MAX_CLASSES)
+        return lq_fail(error, LQ_ERR_INVALID, "%.128s: class %lld, expected 0..%d, or -1", name,
+                       (long long)item->label, DATASET_MAX_CLASSES - 1);
+    copy = lq_arena_alloc(&d->arena, item->size, 1);
+    item->name = lq_arena_strndup(&d->arena, name, strnlen(name, MAX_NAME));
+    if (!copy || !item->name)
+        return lq_fail_memory(error);
+    memcpy(copy, bytes, item->size);
+    item->bytes = copy;
+    return lq_dataset_add_item(d, item, error);
+}
+
+int lq_dataset_add_file(struct lq_dataset *dataset, const char *name, const void *bytes,
+                        size_t size, int64_t label, struct lq_error *error)
+{
+    struct item item = {.label = label, .size = size};
+
+    if (lq_image_format(bytes, size) == LQ_IMAGE_UNKNOWN)
+        return lq_fail(error, LQ_ERR_FORMAT, "%.128s: neither JPEG nor PNG", name);
+    if (size > LQ_IMAGE_LIMITS_DEFAULT.max_bytes)
+        return lq_fail(error, LQ_ERR_LIMIT, "%.128s: %zu bytes, expected at most %zu", name, size,
+                       LQ_IMAGE_LIMITS_DEFAULT.max_bytes);
+    return add_bytes(dataset, name, bytes, &item, error);
+}
+
+int lq_dataset_add_pixels(struct lq_dataset *dataset, const uint8_t *pixels, int width, int height,
+                          int64_t label, struct lq_error *error)
+{
+    struct item item = {.label = label, .width = width, .height = height};
+    char name[32];
+
+    if (width < 1 || height < 1 || width > LQ_IMAGE_MAX_SIDE || height > LQ_IMAGE_MAX_SIDE)
+        return lq_fail(error, LQ_ERR_INVALID, "an image of %d x %d pixels", width, height);
+    item.size = 3 * (size_t)width * (size_t)height;
+    snprintf(name, sizeof(name), "image %lld", (long long)dataset->count);
+    return add_bytes(dataset, name, pixels, &item, error);
+}
+
+int lq_dataset_select(const struct lq_dataset *dataset,
+                      const struct lq_dataset_selection *selection, struct lq_dataset **ret_part,
+                      struct lq_error *error)
+{
+    int64_t every = selection->every > 1 ? selection->every : 1;
+    int64_t chosen = lq_dataset_count(dataset) / every;
+    int64_t selected = selection->rest ? lq_dataset_count(dataset) - chosen : chosen;
+    struct lq_dataset *part;
+
+    if (selected < 1)
+        return lq_fail(error, LQ_ERR_INVALID, "of %lld images, none is left",
+                       (long long)lq_dataset_count(dataset));
+    part = lq_alloc(1, sizeof(*part));
+    if (!part)
+        return lq_fail_memory(error);
+    part->kind = dataset->kind;
+    part->whole = dataset;
+    part->classes = dataset->classes;
+    part->selection = *selection;
+    part->selection.every = (int)every;
+    part->selected = part->count = selected;
+    if (selection->limit > 0 && selection->limit < selected)
+        part->count = selection->limit;
+    *ret_part = part;
+    return LQ_OK;
+}
+
+/* The data set that item *i of a part belongs to, and its number there. */
+static const struct lq_dataset *resolve(const struct lq_dataset *d, int64_t *i)
+{
+    for (; d->whole; d = d->whole) {
+        int64_t at = *i * d->selected / d->count; /* evenly spread */
+
+        if (d->selection.rest)
+            *i = at + at / (d->selection.every - 1);
+        else
+            *i = (at + 1) * d->selection.every - 1;
+    }
+    return d;
 }
 
 void lq_dataset_close(struct lq_dataset *dataset)
@@ -306,7 +152,7 @@ int64_t lq_dataset_classes(const struct lq_dataset *dataset)
 
 const char *lq_dataset_kind(const struct lq_dataset *dataset)
 {
-    static const char *const kinds[] = {"cifar10", "list", "folders"};
+    static const char *const kinds[] = {"cifar10", "list", "folders", "memory"};
 
     return kinds[dataset->kind];
 }
@@ -322,34 +168,77 @@ static const uint8_t *cifar_record(const struct lq_dataset *d, int64_t i)
 
 int64_t lq_dataset_label(const struct lq_dataset *dataset, int64_t i)
 {
-    return dataset->kind == KIND_CIFAR ? cifar_record(dataset, i)[0] : dataset->items[i].label;
+    const struct lq_dataset *d = resolve(dataset, &i);
+
+    for (const struct lq_dataset *part = dataset; part->whole; part = part->whole)
+        if (part->selection.hidden)
+            return -1;
+    return d->kind == KIND_CIFAR ? cifar_record(d, i)[0] : d->items[i].label;
+}
+
+bool lq_dataset_labelled(const struct lq_dataset *dataset)
+{
+    for (int64_t i = 0; i < dataset->count; i++)
+        if (lq_dataset_label(dataset, i) < 0)
+            return false;
+    return true;
+}
+
+void lq_dataset_name(const struct lq_dataset *dataset, int64_t i, char *ret_name, size_t size)
+{
+    const struct lq_dataset *d = resolve(dataset, &i);
+
+    if (d->kind == KIND_CIFAR)
+        snprintf(ret_name, size, "image %lld", (long long)i);
+    else
+        snprintf(ret_name, size, "%s", d->items[i].name);
+}
+
+static int cifar_image(const uint8_t *planes, struct lq_image *image, struct lq_error *error)
+{
+    int status = lq_image_init(CIFAR_SIDE, CIFAR_SIDE, image, error);
+
+    for (int at = 0; at < 3 * CIFAR_PLANE && status == LQ_OK; at++)
+        image->pixels[3 * (at % CIFAR_PLANE) + at / CIFAR_PLANE] = planes[at];
+    return status;
+}
+
+static int item_image(const struct item *item, const struct lq_image_limits *limits,
+                      struct lq_image *image, struct lq_error *error)
+{
+    struct lq_file file = {item->bytes, item->size};
+    int status;
+
+    if (item->width) {
+        status = lq_image_init(item->width, item->height, image, error);
+        if (status == LQ_OK)
+            memcpy(image->pixels, item->bytes, item->size);
+        return status;
+    }
+    if (!item->bytes) {
+        status = lq_file_map(item->name, limits->max_bytes, &file, error);
+        if (status != LQ_OK)
+            return status;
+    }
+    status = lq_image_decode(file.bytes, file.size, limits, image, error);
+    if (!item->bytes)
+        lq_file_unmap(&file);
+    if (status != LQ_OK)
+        lq_error_prefix(error, "%s", item->name);
+    return status;
 }
 
 int lq_dataset_image(const struct lq_dataset *dataset, int64_t i,
                      const struct lq_image_limits *limits, struct lq_image *ret_image,
                      struct lq_error *error)
 {
-    struct lq_image_limits defaults = LQ_IMAGE_LIMITS_DEFAULT;
+    const struct lq_image_limits defaults = LQ_IMAGE_LIMITS_DEFAULT;
+    const struct lq_dataset *d = resolve(dataset, &i);
     struct lq_image image = {0};
-    struct lq_file file;
-    int status;
+    int status = d->kind == KIND_CIFAR
+                     ? cifar_image(cifar_record(d, i) + 1, &image, error)
+                     : item_image(&d->items[i], limits ? limits : &defaults, &image, error);
 
-    if (dataset->kind == KIND_CIFAR) {
-        const uint8_t *planes = cifar_record(dataset, i) + 1;
-
-        status = lq_image_init(CIFAR_SIDE, CIFAR_SIDE, &image, error);
-        for (int at = 0; at < 3 * CIFAR_PLANE && status == LQ_OK; at++)
-            image.pixels[3 * (at % CIFAR_PLANE) + at / CIFAR_PLANE] = planes[at];
-    } else {
-        status = lq_file_map(dataset->items[i].path, (limits ? limits : &defaults)->max_bytes,
-                             &file, error);
-        if (status != LQ_OK)
-            return status;
-        status = lq_image_decode(file.bytes, file.size, limits, &image, error);
-        lq_file_unmap(&file);
-        if (status != LQ_OK)
-            lq_error_prefix(error, "%s", dataset->items[i].path);
-    }
     if (status == LQ_OK)
         *ret_image = image;
     return status;

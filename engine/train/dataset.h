@@ -1,4 +1,4 @@
-/* dataset.h - folders of labelled images.
+/* dataset.h - the images of data sets (lq.h), decoded and brought to a network's input.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -8,10 +8,8 @@
 #include "image/preprocess.h"
 #include "train/augment.h"
 
-/* Class of item i, 0 <= i < lq_dataset_count. */
-int64_t lq_dataset_label(const struct lq_dataset *dataset, int64_t i);
-/* One more than the highest class. */
-int64_t lq_dataset_classes(const struct lq_dataset *dataset);
+/* The file that item i comes from, or a text that tells it apart, for messages. */
+void lq_dataset_name(const struct lq_dataset *dataset, int64_t i, char *ret_name, size_t size);
 
 /* Decoded pixels of item i. Any thread. Errors: those of lq_image_decode with the file's path in
  * front, LQ_ERR_NOT_FOUND, LQ_ERR_IO, LQ_ERR_INVALID (not a regular file). */

@@ -24,8 +24,7 @@ struct lq_loader {
     int64_t images, batches;
     int batch;
     size_t floats;   /* of an image */
-    int64_t *items;  /* of the data set, */
-    int64_t *order;  /* in the order of an epoch */
+    int64_t *order;  /* items of the data set, in the order of an epoch */
     int64_t ordered; /* epoch; -1: none yet */
     struct lq_batch slots[SLOTS];
     struct lq_arena arena;
@@ -51,7 +50,7 @@ static void shuffle(struct lq_loader *l, int64_t epoch)
         return;
     lq_rng_init(&rng, l->options.seed, 2 * (uint64_t)epoch);
     for (int64_t i = 0; i < l->images; i++)
-        l->order[i] = l->items[i];
+        l->order[i] = i;
     for (int64_t i = l->images - 1; i > 0; i--) {
         int64_t j = lq_rng_below(&rng, (uint32_t)i + 1), item = l->order[i];
 
@@ -117,16 +116,6 @@ static void *fill(void *argument)
     return NULL;
 }
 
-static void choose_items(struct lq_loader *l)
-{
-    int64_t count = lq_dataset_count(l->options.dataset);
-    int every = l->options.every;
-
-    for (int64_t i = 0; i < count; i++)
-        if (every < 1 || i % every != every - 1)
-            l->items[l->images++] = i;
-}
-
 static int reserve(struct lq_loader *l, struct lq_error *error)
 {
     size_t count = (size_t)lq_dataset_count(l->options.dataset);
@@ -134,11 +123,10 @@ static int reserve(struct lq_loader *l, struct lq_error *error)
     size_t batch;
 
     l->floats = (size_t)p->height * (size_t)p->width * (size_t)l->options.channels;
-    l->items = lq_arena_alloc(&l->arena, count, sizeof(*l->items));
     l->order = lq_arena_alloc(&l->arena, count, sizeof(*l->order));
-    if (!l->items || !l->order)
+    if (!l->order)
         return lq_fail_memory(error);
-    choose_items(l);
+    l->images = (int64_t)count;
     if (l->images < 1 || l->images > INT32_MAX)
         return lq_fail(error, LQ_ERR_INVALID, "%lld images to train on", (long long)l->images);
     l->batch = l->options.batch < l->images ? l->options.batch : (int)l->images;

@@ -13,7 +13,6 @@
 
 struct lq_loader_options {
     const struct lq_dataset *dataset;
-    int every; /* leaves out images every - 1, 2 every - 1, ...; 0: none */
     int batch;
     int threads; /* that read, 1..64 */
     uint64_t seed;

@@ -16,9 +16,9 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "graph/lower.h"
 #include "quant/pack.h"
 #include "train/fit.h"
+#include "train/walk.h"
 
 #define MEMORY_BUDGET   ((int64_t)4 << 30)
 #define MIN_ITERATIONS  20
@@ -55,73 +55,25 @@ static bool is_layer(const struct lq_node *node)
 
 int64_t lq_quantize_image_limit(const struct lq_graph *graph)
 {
-    int64_t most = 1;
-    int *last = lq_alloc((size_t)graph->value_count, sizeof(*last));
+    int64_t kept = 3 * lq_walk_numbers(graph); /* original, copy, quantized */
 
-    if (!last)
-        return 1;
-    for (int i = 0; i < graph->node_count; i++)
-        for (int j = 0; j < graph->nodes[i].input_count; j++)
-            last[graph->nodes[i].inputs[j]] = i;
-    for (int i = 0; i < graph->node_count; i++) {
-        int64_t alive = 0;
-
-        for (int value = 0; value <= graph->nodes[i].output; value++)
-            if (last[value] >= i || value == graph->nodes[i].output)
-                alive += lq_shape_elements(&graph->values[value].shape);
-        most = alive > most ? alive : most;
-    }
-    free(last);
-    return MEMORY_BUDGET / (most * 3 * (int64_t)sizeof(float)) + 1; /* original, copy, quantized */
-}
-
-/* One node for all images. */
-struct node_work {
-    const struct lq_step *step;
-    const float *const *inputs;
-    const int64_t *input_elements;
-    float *output;
-    int64_t output_elements;
-    uint8_t *scratch;
-};
-
-static void run_image(void *context, int image, int worker)
-{
-    const struct node_work *work = context;
-    struct lq_run run = {.output = work->output + image * work->output_elements,
-                         .scratch = work->scratch + (size_t)worker * work->step->scratch_bytes};
-
-    for (int i = 0; i < work->step->input_count; i++)
-        run.inputs[i] = work->inputs[i] + image * work->input_elements[i];
-    work->step->run(work->step, &run);
+    return MEMORY_BUDGET / (kept * (int64_t)sizeof(float)) + 1;
 }
 
 /* Runs a node of a graph; inputs: the values of its inputs for all images. */
 static int run_node(struct quantizing *q, const struct lq_graph *graph, int node,
                     const float *const *inputs, float **ret_output)
 {
-    struct lq_program *program;
-    int64_t elements[LQ_MAX_INPUTS];
-    struct node_work work = {.inputs = inputs, .input_elements = elements};
-    int status = lq_program_create_node(graph, node, q->input->kernels, &program, q->error);
+    struct lq_walk_node walk = {graph, node, q->count, q->input->kernels, q->pool};
+    const struct lq_shape *shape = &graph->values[graph->nodes[node].output].shape;
+    float *output = lq_alloc((size_t)q->count, (size_t)lq_shape_elements(shape) * sizeof(*output));
+    int status =
+        output ? lq_walk_run_node(&walk, inputs, output, q->error) : lq_fail_memory(q->error);
 
-    if (status != LQ_OK)
-        return status;
-    for (int i = 0; i < graph->nodes[node].input_count; i++)
-        elements[i] = lq_shape_elements(&graph->values[graph->nodes[node].inputs[i]].shape);
-    work.step = &program->steps[0];
-    work.output_elements = lq_shape_elements(&graph->values[graph->nodes[node].output].shape);
-    work.output = lq_alloc((size_t)q->count * (size_t)work.output_elements, sizeof(float));
-    work.scratch = lq_alloc((size_t)lq_pool_threads(q->pool), work.step->scratch_bytes);
-    if (work.output && work.scratch) {
-        lq_pool_run(q->pool, q->count, run_image, &work);
-        *ret_output = work.output;
-    } else {
-        free(work.output);
-        status = lq_fail_memory(q->error);
-    }
-    free(work.scratch);
-    lq_program_destroy(program);
+    if (status == LQ_OK)
+        *ret_output = output;
+    else
+        free(output);
     return status;
 }
 
@@ -240,24 +192,25 @@ static int quantize_weights(struct quantizing *q, const struct lq_node *node,
     return status;
 }
 
-/* Mean and variance by channel of what the node will see. */
-static void estimate_moments(const float *values, int64_t pixels, int channels, float *mean,
-                             float *variance)
+/* Mean and variance by channel of what a batch normalization will see. */
+static int estimate_moments(struct quantizing *q, const struct lq_node *node, const float *values,
+                            struct lq_node_spec *spec)
 {
-    for (int c = 0; c < channels; c++) {
-        double sum = 0, squares = 0;
+    int channels = node->params[LQ_PARAM_MEAN]->shape.dims[0];
+    int64_t elements = lq_shape_elements(&q->from->values[node->inputs[0]].shape);
+    struct lq_walk_maps maps = {values, q->count, elements / channels, channels};
+    float *mean = (float *)spec->params[LQ_PARAM_MEAN]->data;
+    float *variance = (float *)spec->params[LQ_PARAM_VARIANCE]->data;
+    double *moments = lq_alloc(2 * (size_t)channels, sizeof(*moments));
+    int status = moments ? lq_walk_moments(&maps, q->pool, moments, moments + channels, q->error)
+                         : lq_fail_memory(q->error);
 
-        for (int64_t pixel = 0; pixel < pixels; pixel++) {
-            double x = values[pixel * channels + c];
-
-            sum += x;
-            squares += x * x;
-        }
-        sum /= (double)pixels;
-        squares = squares / (double)pixels - sum * sum;
-        mean[c] = (float)sum;
-        variance[c] = squares > 0 ? (float)squares : 0;
+    for (int c = 0; c < channels && status == LQ_OK; c++) {
+        mean[c] = (float)moments[c];
+        variance[c] = (float)moments[channels + c];
     }
+    free(moments);
+    return status;
 }
 
 static int copy_params(struct quantizing *q, const struct lq_node *node, bool but_weight,
@@ -348,14 +301,8 @@ static int build_node(struct quantizing *q, const struct lq_node *node, const fl
     if (status == LQ_OK && (quantized || report->bits.activation_bits))
         status = prepare_layer(q, node, &spec, &inputs[0], report);
     if (status == LQ_OK && node->kind == LQ_OP_BATCH_NORM && changed &&
-        !q->options->keep_batch_norm) {
-        int channels = node->params[LQ_PARAM_MEAN]->shape.dims[0];
-        int64_t pixels =
-            lq_shape_elements(&q->from->values[node->inputs[0]].shape) / channels * q->count;
-
-        estimate_moments(inputs[0], pixels, channels, (float *)spec.params[LQ_PARAM_MEAN]->data,
-                         (float *)spec.params[LQ_PARAM_VARIANCE]->data);
-    }
+        !q->options->keep_batch_norm)
+        status = estimate_moments(q, node, inputs[0], &spec);
     if (status == LQ_OK)
         status = lq_graph_add_node(q->to, &spec, &value, q->error);
     if (status == LQ_OK)

@@ -31,6 +31,8 @@
 struct trainer {
     const struct lq_trainer_input *input;
     const struct lq_train_options *options;
+    const struct lq_dataset *train, *test; /* test NULL: nothing is evaluated */
+    struct lq_dataset *parts[2];           /* of the images, where some are held out */
     struct lq_tape *tape;
     struct lq_loader *loader;
     struct lq_loader_options loading;
@@ -327,7 +329,7 @@ static int export_network(struct trainer *t, bool final, struct lq_trained *ret_
 static int evaluate(struct trainer *t, const struct lq_graph *graph, double *ret_top1)
 {
     const struct lq_train_options *o = t->options;
-    struct lq_evaluate_options options = {.batch = 64, .threads = o->threads, .every = o->hold_out};
+    struct lq_evaluate_options options = {.batch = 64, .threads = o->threads};
     struct lq_lower_options lower = {LQ_FORM_AUTO, false, t->input->kernels};
     struct lq_evaluation evaluation;
     struct lq_program *program;
@@ -335,19 +337,13 @@ static int evaluate(struct trainer *t, const struct lq_graph *graph, double *ret
 
     if (status != LQ_OK)
         return status;
-    status = lq_evaluate_program(program, o->hold_out ? t->input->train : t->input->test, &options,
-                                 &evaluation, t->error);
+    status = lq_evaluate_program(program, t->test, &options, &evaluation, t->error);
     lq_program_destroy(program);
     if (status != LQ_OK)
         return status;
     *ret_top1 = evaluation.top1;
     lq_evaluation_deinit(&evaluation);
     return LQ_OK;
-}
-
-static bool can_evaluate(const struct trainer *t)
-{
-    return t->options->hold_out || t->input->test;
 }
 
 static int end_epoch(struct trainer *t)
@@ -358,7 +354,7 @@ static int end_epoch(struct trainer *t)
     int status = LQ_OK;
 
     if (t->options->evaluate_every && epoch % t->options->evaluate_every == 0 &&
-        t->step < t->steps && can_evaluate(t)) {
+        t->step < t->steps && t->test) {
         status = export_network(t, false, &trained);
         if (status == LQ_OK) {
             status = evaluate(t, trained.graph, &top1);
@@ -450,7 +446,7 @@ static int finish(struct trainer *t, struct lq_trained *ret_trained)
 
     if (status != LQ_OK)
         return status;
-    if (can_evaluate(t))
+    if (t->test)
         status = evaluate(t, trained.graph, &top1);
     if (status == LQ_OK)
         status = add_provenance(t, &trained.graph);
@@ -508,6 +504,24 @@ static int init_teacher(struct trainer *t)
     return lq_runner_create(t->input->teacher, t->options->threads, &t->teacher, t->error);
 }
 
+static int choose_images(struct trainer *t)
+{
+    struct lq_dataset_selection selection = {.every = t->options->hold_out};
+    int status = LQ_OK;
+
+    t->train = t->input->train;
+    t->test = t->input->test;
+    for (int i = 0; i < 2 && selection.every && status == LQ_OK; i++) {
+        selection.rest = i == 0;
+        status = lq_dataset_select(t->input->train, &selection, &t->parts[i], t->error);
+    }
+    if (selection.every && status == LQ_OK) {
+        t->train = t->parts[0];
+        t->test = t->parts[1];
+    }
+    return status;
+}
+
 static int init_loading(struct trainer *t)
 {
     const struct lq_graph *graph = t->input->graph;
@@ -515,10 +529,9 @@ static int init_loading(struct trainer *t)
     int status;
 
     t->loading = (struct lq_loader_options){
-        .dataset = t->input->train,
-        .every = o->hold_out,
+        .dataset = t->train,
         .batch = o->batch,
-        .threads = lq_dataset_kind(t->input->train)[0] == 'c' ? 1 : o->threads, /* JPEG is slow */
+        .threads = lq_dataset_kind(t->train)[0] == 'c' ? 1 : o->threads, /* JPEG is slow */
         .seed = o->seed,
         .preprocess = &graph->meta.preprocess,
         .channels = graph->values[graph->input].shape.dims[2]};
@@ -586,8 +599,10 @@ int lq_trainer_run(const struct lq_trainer_input *input, const struct lq_train_o
                    struct lq_trained *ret_trained, struct lq_error *error)
 {
     struct trainer t = {.input = input, .options = options, .error = error};
-    int status = init_loading(&t);
+    int status = choose_images(&t);
 
+    if (status == LQ_OK)
+        status = init_loading(&t);
     if (status == LQ_OK)
         status = init_tape(&t);
     if (status == LQ_OK && input->teacher)
@@ -607,6 +622,8 @@ int lq_trainer_run(const struct lq_trainer_input *input, const struct lq_train_o
     lq_loader_destroy(t.loader);
     lq_runner_destroy(t.teacher);
     lq_tape_destroy(t.tape);
+    lq_dataset_close(t.parts[0]);
+    lq_dataset_close(t.parts[1]);
     lq_arena_deinit(&t.arena);
     return status;
 }

@@ -10,7 +10,7 @@
 #include "lq.h"
 
 /* Exit statuses. */
-enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REJECTED = 3 };
 
 #define CLI_MAX_OPTIONS 40
 
@@ -31,9 +31,9 @@ struct cli_command {
     int (*run)(const struct cli_arguments *arguments);
 };
 
-extern const struct cli_command command_import, command_new, command_train, command_quantize,
-    command_evaluate, command_classify, command_inspect, command_bench, command_health,
-    command_admin;
+extern const struct cli_command command_import, command_new, command_train, command_finetune,
+    command_quantize, command_evaluate, command_classify, command_inspect, command_bench,
+    command_health, command_admin;
 
 /* All of them, in the order of the help; NULL ends the table. */
 extern const struct cli_command *const cli_commands[];

@@ -4,14 +4,7 @@
  */
 #include "cli/cli.h"
 
-const struct cli_command *const cli_commands[] = {&command_import,
-                                                  &command_new,
-                                                  &command_train,
-                                                  &command_quantize,
-                                                  &command_evaluate,
-                                                  &command_classify,
-                                                  &command_inspect,
-                                                  &command_bench,
-                                                  &command_health,
-                                                  &command_admin,
-                                                  NULL};
+const struct cli_command *const cli_commands[] = {
+    &command_import,   &command_new,      &command_train,    &command_finetune,
+    &command_quantize, &command_evaluate, &command_classify, &command_inspect,
+    &command_bench,    &command_health,   &command_admin,    NULL};
