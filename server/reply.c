@@ -87,6 +87,7 @@ void reply_end(struct http_request *request, enum batcher_end end, const struct 
 
 void reply_record(struct http_request *request, const struct batcher_job *job)
 {
+    http_add_header(request, "X-Model-Generation", job->generation->number_text);
     http_add_stage(request, METRICS_QUEUE, job->times.queue_ns);
     http_add_stage(request, METRICS_DECODE, job->times.prepare_ns);
     http_add_stage(request, METRICS_COMPUTE, job->times.compute_ns);

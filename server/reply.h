@@ -23,7 +23,7 @@ void reply_failure(struct http_request *request, const struct lq_error *error);
  * log alone; FAILED as reply_failure. */
 void reply_end(struct http_request *request, enum batcher_end end, const struct lq_error *error);
 
-/* Where a job's time went, for the log. */
+/* Where a job's time went, for the log; and which generation it was answered by, for the client. */
 void reply_record(struct http_request *request, const struct batcher_job *job);
 
 #endif

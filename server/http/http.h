@@ -79,6 +79,7 @@ void http_close(struct http_request *request);
 void http_set_route(struct http_request *request, int route);
 int http_route(const struct http_request *request);
 void http_set_token(struct http_request *request, const char *name);
+const char *http_token(const struct http_request *request); /* "": none was needed */
 void http_set_model(struct http_request *request, const char *model);
 /* It has been turned away. */
 void http_count_rejection(struct http_request *request, enum metrics_rejection reason);
@@ -95,5 +96,19 @@ void http_reply(struct http_request *request, int status, const char *content_ty
  * woken by the second one, and once. */
 void http_hold_replies(void);
 void http_release_replies(void);
+
+/* A reply whose body comes bit by bit, as long as somebody writes it; the client has
+ * `reply_timeout_ms` to take each bit. The writer may be any thread, one at a time. */
+struct http_stream;
+
+/* Replies 200 with the headers so far; takes the place of http_reply. max_bytes may wait for the
+ * client. NULL: out of memory, and the request waits for http_reply still. */
+struct http_stream *http_stream_begin(struct http_request *request, const char *content_type,
+                                      size_t max_bytes) LQ_MUST_CHECK;
+/* False: the client has left, or takes too long to read; only http_stream_end is left then. */
+bool http_stream_send(struct http_stream *stream, const void *bytes, size_t size);
+/* The body ends behind what was sent. Every stream must have ended before http_stop. NULL is fine.
+ */
+void http_stream_end(struct http_stream *stream);
 
 #endif

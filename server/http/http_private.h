@@ -1,7 +1,8 @@
 /* http_private.h - what the files of the HTTP server share: http.c starts and ends it,
  * http_listen.c opens its sockets, http_connection.c holds the connections and their deadlines,
  * http_intake.c takes a request in, http_body.c its body, http_request.c is what its handler sees
- * of it, http_resume.c hands it back, http_record.c logs and counts it.
+ * of it, http_resume.c hands it back, http_stream.c is a reply that comes bit by bit, http_record.c
+ * logs and counts it.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -211,5 +212,9 @@ bool http_head_is_plain(struct MHD_Connection *library, const char *method, cons
 
 /* Hands the reply that http_reply has made to the library, on the library's own thread. */
 enum MHD_Result http_queue_reply(struct http_request *request);
+/* Gives a response its headers, and it to the request, which then has been replied to; NULL: the
+ * connection will close. */
+void http_finish_reply(struct http_request *request, int status, const char *content_type,
+                       struct MHD_Response *response);
 
 #endif

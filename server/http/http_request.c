@@ -74,6 +74,11 @@ void http_set_token(struct http_request *request, const char *name)
     text_copy(request->token, sizeof(request->token), name);
 }
 
+const char *http_token(const struct http_request *request)
+{
+    return request->token;
+}
+
 void http_set_route(struct http_request *request, int route)
 {
     request->route = route;
@@ -109,51 +114,59 @@ void http_add_header(struct http_request *request, const char *name, const char 
     request->header_count++;
 }
 
-static void create_response(struct http_request *request, int status, const char *content_type,
-                            struct text *body)
+/* The body's bytes are the response's from now on. */
+static struct MHD_Response *create_response(struct text *body)
 {
     bool usable = body && body->bytes && !body->failed;
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        usable ? body->length : 0, usable ? body->bytes : (void *)"",
+        usable ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
 
-    if (body && body->failed) { /* out of memory while it was written */
-        text_free(body);
-        status = MHD_HTTP_INTERNAL_SERVER_ERROR;
-    }
-    request->status = status;
-    request->reply_size = usable ? body->length : 0;
-    request->response =
-        MHD_create_response_from_buffer(request->reply_size, usable ? body->bytes : (void *)"",
-                                        usable ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
-    if (!request->response) {
-        if (usable)
-            free(body->bytes);
-    } else {
-        if (content_type)
-            MHD_add_response_header(request->response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
-        MHD_add_response_header(request->response, "X-Request-Id", request->id);
-        if (request->trace[0])
-            MHD_add_response_header(request->response, "traceparent", request->trace);
-        for (int i = 0; i < request->header_count; i++)
-            MHD_add_response_header(request->response, request->headers[i].name,
-                                    request->headers[i].value);
-        if (request->refusal || request->closing || atomic_load(&request->server->draining))
-            MHD_add_response_header(request->response, MHD_HTTP_HEADER_CONNECTION, "close");
-    }
-    if (body)
-        *body = (struct text){0};
+    if (!response && usable)
+        free(body->bytes);
+    return response;
 }
 
-void http_reply(struct http_request *request, int status, const char *content_type,
-                struct text *body)
+void http_finish_reply(struct http_request *request, int status, const char *content_type,
+                       struct MHD_Response *response)
 {
     bool resume;
 
-    create_response(request, status, content_type, body);
+    request->status = status;
+    request->response = response;
+    if (response) {
+        if (content_type)
+            MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+        MHD_add_response_header(response, "X-Request-Id", request->id);
+        if (request->trace[0])
+            MHD_add_response_header(response, "traceparent", request->trace);
+        for (int i = 0; i < request->header_count; i++)
+            MHD_add_response_header(response, request->headers[i].name, request->headers[i].value);
+        if (request->refusal || request->closing || atomic_load(&request->server->draining))
+            MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
     pthread_mutex_lock(&request->lock);
     request->replied = true;
     resume = request->suspended;
     pthread_mutex_unlock(&request->lock);
     if (resume)
         http_resume(request);
+}
+
+void http_reply(struct http_request *request, int status, const char *content_type,
+                struct text *body)
+{
+    struct MHD_Response *response;
+
+    if (body && body->failed) { /* out of memory while it was written */
+        text_free(body);
+        status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    request->reply_size = body ? body->length : 0;
+    response = create_response(body);
+    if (body)
+        *body = (struct text){0};
+    http_finish_reply(request, status, content_type, response);
 }
 
 enum MHD_Result http_queue_reply(struct http_request *request)

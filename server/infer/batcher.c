@@ -292,6 +292,14 @@ int batcher_start(const struct config *config, struct batcher **ret_batcher, str
     return LQ_OK;
 }
 
+void batcher_set_tap(struct batcher *batcher, batcher_tap *tap, void *context)
+{
+    pthread_mutex_lock(&batcher->lock); /* as of the brackets */
+    batcher->tap = tap;
+    batcher->tap_context = context;
+    pthread_mutex_unlock(&batcher->lock);
+}
+
 void batcher_set_brackets(struct batcher *batcher, void (*before)(void), void (*after)(void))
 {
     pthread_mutex_lock(&batcher->lock); /* that of the first job, after which a worker reads them */

@@ -82,6 +82,14 @@ void batcher_set_brackets(struct batcher *batcher, void (*before)(void), void (*
 
 enum batcher_answer { BATCHER_ACCEPTED, BATCHER_FULL, BATCHER_TOO_LATE };
 
+/* Called on a worker when pictures have been computed: pixels [rows][height][width][channels],
+ * output [rows][classes]. Must be quick. */
+typedef void batcher_tap(void *context, const struct generation *generation, const uint8_t *pixels,
+                         const float *output, int rows);
+
+/* Before any job is submitted. */
+void batcher_set_tap(struct batcher *batcher, batcher_tap *tap, void *context);
+
 /* Errors: LQ_ERR_MEMORY. */
 int batcher_start(const struct config *config, struct batcher **ret_batcher,
                   struct lq_error *error) LQ_MUST_CHECK;

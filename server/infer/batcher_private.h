@@ -12,6 +12,8 @@
 
 struct batcher {
     const struct config *config;
+    batcher_tap *tap;
+    void *tap_context;
     pthread_mutex_t lock; /* of all below, of the queues, and of what a job says is the batcher's */
     pthread_cond_t filled;
     struct generation *active; /* those with jobs that wait */

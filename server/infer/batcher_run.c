@@ -184,4 +184,8 @@ void batcher_compute(struct batcher_worker *worker)
     for (int i = 0; i < worker->piece_count; i++)
         settle(worker, &worker->pieces[i], status, &error);
     worker->compute_ns = batcher_now_ns() - start;
+    if (status == LQ_OK && worker->batcher->tap && worker->rows > 0 &&
+        !worker->pieces[0].job->floats)
+        worker->batcher->tap(worker->batcher->tap_context, worker->generation,
+                             buffers(worker)->pixels, buffers(worker)->output, worker->rows);
 }

@@ -39,6 +39,7 @@ struct generation {
     int64_t version;
     char version_text[24];
     uint64_t number; /* of all loadings since the server started, from 1 */
+    char number_text[24];
     struct lq_model *model;
     struct lq_model_info info;
     struct stats *stats; /* the version's; outlives its generations */

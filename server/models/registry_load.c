@@ -194,6 +194,8 @@ static int load_version(struct registry *registry, struct registry_model *model,
                          failure.text);
     }
     generation->number = ++registry->generations;
+    snprintf(generation->number_text, sizeof(generation->number_text), "%llu",
+             (unsigned long long)generation->number);
     generation->stats = version->stats;
     generation->live = &registry->live;
     atomic_fetch_add(&registry->live, 1);

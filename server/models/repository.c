@@ -7,24 +7,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "observe/log.h"
-#include "codec/text.h"
-
-#define MAX_PATH (2 * MODEL_NAME_SIZE)
-
-struct repository {
-    int fd;
-    char folder[CONFIG_TEXT_SIZE]; /* for messages */
-};
+#include "models/beneath.h"
+#include "models/repository_private.h"
 
 /* What a walk over the folder finds. */
 struct found {
@@ -38,47 +30,6 @@ bool repository_name_is_valid(const char *name)
                                  "0123456789._-");
 
     return length > 0 && length < MODEL_NAME_SIZE && !name[length] && name[0] != '.';
-}
-
-/* Where the kernel has no openat2 (before 5.6, or a filter in front of it): link by link, and no
- * link at all. */
-static int open_walking(int folder, const char *path, int flags)
-{
-    char part[MODEL_NAME_SIZE + 16];
-    int at = folder, next;
-
-    for (;;) {
-        size_t length = strcspn(path, "/");
-        bool last = path[length] == '\0';
-
-        if (length >= sizeof(part)) {
-            errno = ENAMETOOLONG;
-            next = -1;
-        } else {
-            memcpy(part, path, length);
-            part[length] = '\0';
-            next =
-                openat(at, part, (last ? flags : O_RDONLY | O_DIRECTORY | O_CLOEXEC) | O_NOFOLLOW);
-        }
-        if (at != folder)
-            close(at);
-        if (next < 0 || last)
-            return next;
-        at = next;
-        path += length + 1;
-    }
-}
-
-/* Opens what lies beneath the folder; -1 and errno. */
-static int open_beneath(const struct repository *repository, const char *path, int flags)
-{
-    struct open_how how = {.flags = (unsigned long long)flags,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    long fd = syscall(SYS_openat2, repository->fd, path, &how, sizeof(how));
-
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-        return open_walking(repository->fd, path, flags);
-    return (int)fd;
 }
 
 int repository_open(const char *folder, struct repository **ret_repository, struct lq_error *error)
@@ -143,7 +94,7 @@ static int64_t parse_version(const char *text)
 
 static DIR *open_folder(const struct repository *repository, const char *path)
 {
-    int fd = open_beneath(repository, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = beneath_open(repository->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
 
     if (!folder && fd >= 0)
@@ -224,19 +175,24 @@ int repository_list(struct repository *repository, struct repository_file **ret_
  * Reading
  */
 
+void repository_path(const struct repository_file *file, char *ret_path, size_t size)
+{
+    if (file->flat)
+        snprintf(ret_path, size, "%s.lq", file->name);
+    else
+        snprintf(ret_path, size, "%s/%lld/model.lq", file->name, (long long)file->version);
+}
+
 /* The file, open, and its stamp. */
 static int open_file(const struct repository *repository, const struct repository_file *file,
                      int *ret_fd, struct repository_stamp *ret_stamp, struct lq_error *error)
 {
-    char path[MAX_PATH];
+    char path[REPOSITORY_PATH_SIZE];
     struct stat info;
     int fd, status = LQ_OK;
 
-    if (file->flat)
-        snprintf(path, sizeof(path), "%s.lq", file->name);
-    else
-        snprintf(path, sizeof(path), "%s/%lld/model.lq", file->name, (long long)file->version);
-    fd = open_beneath(repository, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    repository_path(file, path, sizeof(path));
+    fd = beneath_open(repository->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return error_set(error, errno == ENOENT ? LQ_ERR_NOT_FOUND : LQ_ERR_IO,
                          "cannot open %s: %s", path,
@@ -295,27 +251,53 @@ static int read_whole(int fd, uint8_t *bytes, size_t size, struct lq_error *erro
     return LQ_OK;
 }
 
+int repository_bytes(struct repository *repository, const struct repository_file *file,
+                     struct repository_bytes *ret_bytes, struct repository_stamp *ret_stamp,
+                     struct lq_error *error)
+{
+    struct repository_bytes bytes = {NULL, 0};
+    struct repository_stamp stamp;
+    int fd, status = open_file(repository, file, &fd, &stamp, error);
+
+    if (status != LQ_OK)
+        return status;
+    bytes.size = (size_t)stamp.size;
+    bytes.bytes = mmap(NULL, bytes.size ? bytes.size : 1, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bytes.bytes == MAP_FAILED) {
+        close(fd);
+        return error_set(error, LQ_ERR_MEMORY, "no memory for a file of %zu bytes", bytes.size);
+    }
+    status = read_whole(fd, bytes.bytes, bytes.size, error);
+    close(fd);
+    if (status != LQ_OK) {
+        repository_bytes_free(&bytes);
+        return status;
+    }
+    *ret_bytes = bytes;
+    *ret_stamp = stamp;
+    return LQ_OK;
+}
+
+void repository_bytes_free(struct repository_bytes *bytes)
+{
+    if (bytes->bytes)
+        munmap(bytes->bytes, bytes->size ? bytes->size : 1);
+    bytes->bytes = NULL;
+}
+
 int repository_read(struct repository *repository, const struct repository_file *file,
                     const struct lq_engine *engine, struct lq_model **ret_model,
                     struct repository_stamp *ret_stamp, struct lq_error *error)
 {
+    struct repository_bytes bytes;
     struct repository_stamp stamp;
-    int fd, status = open_file(repository, file, &fd, &stamp, error);
-    size_t size = status == LQ_OK ? (size_t)stamp.size : 0;
-    void *bytes;
+    int status = repository_bytes(repository, file, &bytes, &stamp, error);
 
     if (status != LQ_OK)
         return status;
-    bytes = mmap(NULL, size ? size : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (bytes == MAP_FAILED) {
-        close(fd);
-        return error_set(error, LQ_ERR_MEMORY, "no memory for a file of %zu bytes", size);
-    }
-    status = read_whole(fd, bytes, size, error);
-    if (status == LQ_OK)
-        status = lq_model_open_memory(engine, bytes, size, ret_model, error);
-    munmap(bytes, size ? size : 1);
-    close(fd);
+    status = lq_model_open_memory(engine, bytes.bytes, bytes.size, ret_model, error);
+    repository_bytes_free(&bytes);
     if (status == LQ_OK)
         *ret_stamp = stamp;
     return status;

@@ -4,7 +4,7 @@
  *
  * FOLDER/NAME.lq is version 1 of NAME; FOLDER/NAME/VERSION/model.lq the version with that number.
  * Names are letters, digits, dots, dashes and underscores, and start with no dot. Nothing outside
- * the folder is read: links may lead to places inside it only. One thread at a time.
+ * the folder is read or written: links may lead to places inside it only. One thread at a time.
  */
 #ifndef SERVER_REPOSITORY_H
 #define SERVER_REPOSITORY_H
@@ -51,5 +51,27 @@ bool repository_stamps_equal(const struct repository_stamp *a, const struct repo
 int repository_read(struct repository *repository, const struct repository_file *file,
                     const struct lq_engine *engine, struct lq_model **ret_model,
                     struct repository_stamp *ret_stamp, struct lq_error *error) LQ_MUST_CHECK;
+
+/* A file's content. */
+struct repository_bytes {
+    void *bytes;
+    size_t size;
+};
+/* Errors: LQ_ERR_NOT_FOUND, LQ_ERR_IO, LQ_ERR_FORMAT, LQ_ERR_MEMORY. */
+int repository_bytes(struct repository *repository, const struct repository_file *file,
+                     struct repository_bytes *ret_bytes, struct repository_stamp *ret_stamp,
+                     struct lq_error *error) LQ_MUST_CHECK;
+void repository_bytes_free(struct repository_bytes *bytes);
+
+/* repository_write.c */
+
+/* May versions be added to it? Errors: LQ_ERR_UNSUPPORTED, with the reason. */
+int repository_check_writable(struct repository *repository, struct lq_error *error) LQ_MUST_CHECK;
+/* Adds NAME/VERSION/model.lq: when this returns, it is on the disk; whatever happens before, it is
+ * there whole or not at all. Errors: LQ_ERR_IO (it is there already; a full disk ...). */
+int repository_add(struct repository *repository, const char *name, int64_t version,
+                   const struct repository_bytes *bytes, struct lq_error *error) LQ_MUST_CHECK;
+/* Takes NAME/VERSION/ away again, and what a repository_add of it that was cut short has left. */
+void repository_remove(struct repository *repository, const char *name, int64_t version);
 
 #endif

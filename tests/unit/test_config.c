@@ -15,8 +15,10 @@ static char path[64] = "/tmp/lqnet-config-XXXXXX";
 
 static void write_file(const void *bytes, size_t size)
 {
-    FILE *file = fopen(path, "w");
+    FILE *file;
 
+    unlink(path); /* a file that is overwritten is flushed when it is closed, on ext4 */
+    file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
     ck_assert_int_eq(fclose(file), 0);
@@ -234,7 +236,7 @@ END_TEST
 START_TEST(damaged_files)
 {
     FILE *file = fopen("etc/lqnetd.conf", "r");
-    char bytes[8192];
+    char bytes[16384];
     size_t size;
     struct config config;
 
@@ -243,7 +245,7 @@ START_TEST(damaged_files)
     fclose(file);
     for (size_t length = 0; length < size + 400; length++) {
         struct lq_error error = {0};
-        char damaged[8192];
+        char damaged[16384];
         size_t kept = length < size ? length : size;
 
         memcpy(damaged, bytes, size);
@@ -300,7 +302,7 @@ START_TEST(actions)
                  {"--version", CONFIG_VERSION},
                  {"--check-config", CONFIG_CHECK},
                  {"--workers=3", CONFIG_RUN}};
-    char help[8192] = "";
+    char help[16384] = "";
     FILE *out = fmemopen(help, sizeof(help), "w");
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
