@@ -3,7 +3,7 @@
 # Everything that building needs, and what testing needs besides, as Debian 12 names it.
 BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libxxhash-dev libprotobuf-c-dev \
             protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libgnutls28-dev \
-            libinih-dev zlib1g-dev
+            libinih-dev libsqlite3-dev zlib1g-dev
 PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev libyaml-dev
 LOAD_PACKAGES := wrk curl
 ARM_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
@@ -28,7 +28,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 FLAGS    := -std=c11 -D_GNU_SOURCE $(WARNINGS) -ffp-contract=off -fvisibility=hidden -pthread -MMD -MP \
             -Iengine -Iserver -Itests -Ibuild/gen -isystem /usr/include/$(MULTI)/$(BLAS)
 CLI_LIBS := -lgnutls
-SERVER_LIBS := -lmicrohttpd -lgnutls -linih -lz
+SERVER_LIBS := -lmicrohttpd -lgnutls -linih -lsqlite3 -lz
 LIBS     := -L/usr/lib/$(MULTI)/$(BLAS) -Wl,-rpath,/usr/lib/$(MULTI)/$(BLAS) -lopenblas -ljansson -lxxhash \
             -lprotobuf-c -lturbojpeg -lpng16 -lm -lpthread
 
@@ -41,7 +41,7 @@ LDFLAGS  += $(SANITIZE_$(FLAVOUR))
 ARCH     := $(firstword $(subst -, ,$(MULTI)))
 ENGINE   := $(wildcard engine/*.c engine/*/*.c $(if $(filter x86_64,$(ARCH)),engine/kernels/x86/*.c) \
               $(if $(filter aarch64,$(ARCH)),engine/kernels/arm/*.c))
-SERVER   := $(wildcard server/*.c $(patsubst %,server/%/*.c,codec http infer models observe routes))
+SERVER   := $(wildcard server/*.c $(patsubst %,server/%/*.c,codec http infer jobs models observe routes))
 CLI      := $(wildcard server/cli/*.c)
 MANUAL   := server/manual/manual.c
 SUPPORT  := $(wildcard tests/support/*.c)
@@ -163,9 +163,9 @@ load: $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(LOAD)) ## the daemon under load (P
 	@$(MAKE) --no-print-directory deps DEPS=LOAD_PACKAGES
 	@bash tests/bench/load.sh $(BUILD) $(PART)
 
-soak: $(BUILD)/tests/http/test_repository ## the same for minutes, and 500 loads and unloads under load
+soak: $(BUILD)/tests/http/test_repository $(BUILD)/tests/http/test_jobs ## the same for minutes, 500 loads and unloads, 200 kills
 	@EACH=60 ROUNDS=1 $(MAKE) --no-print-directory load
-	@LQ_CYCLES=500 sh tests/run.sh $(BUILD) $<
+	@LQ_CYCLES=500 LQ_KILLS=200 LQ_LIMIT=3000 sh tests/run.sh $(BUILD) $^
 
 bench: bench-kernels bench-networks bench-training ## speed of kernels and networks (JSON=1: a JSON object a line; see CONTRIBUTING.md)
 

@@ -48,7 +48,9 @@ $strip --strip-unneeded $programs
 install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 printf 'root:x:0:0:root:/:/sbin/nologin\nlqnet:x:65532:65532:lqnet:/:/sbin/nologin\n' >"$root/etc/passwd"
 printf 'root:x:0:\nlqnet:x:65532:\n' >"$root/etc/group"
-mkdir -p "$root/models"
+mkdir -p "$root/models" "$root/state"
+chown 65532:65532 "$root/state" # of fine-tuning jobs, where LQNETD_STATE=/state asks for them
+chmod 700 "$root/state"
 for model in models/*.lq; do
     [ ! -f "$model" ] || install -m 644 -t "$root/models" "$model"
 done

@@ -43,9 +43,12 @@ static int create_metrics(struct metrics **ret_metrics, struct lq_error *error)
 
 static void release(struct app *app)
 {
+    jobs_stop(app->jobs);       /* a version that is being published needs the registry */
     batcher_stop(app->batcher); /* every request is replied to before the server ends */
     registry_stop(app->registry);
     http_stop(app->http);
+    jobs_close(app->jobs);
+    sampler_destroy(app->sampler);
     registry_close(app->registry);
     lq_engine_destroy(app->engine);
     auth_close(app->auth);
@@ -80,6 +83,18 @@ static void log_readiness(const struct app *app)
                         : "a model that is required could not be loaded");
 }
 
+static int start_jobs(struct app *app, struct lq_error *error)
+{
+    const struct jobs_setup setup = {.config = &app->config,
+                                     .engine = app->engine,
+                                     .registry = app->registry,
+                                     .metrics = app->metrics,
+                                     .sampler = app->sampler,
+                                     .work = &work_engine};
+
+    return app->sampler ? jobs_open(&setup, &app->jobs, error) : LQ_OK;
+}
+
 /* It is a second wall: a kernel without it is no reason not to serve. */
 static void enter_sandbox(const struct config *config)
 {
@@ -108,12 +123,18 @@ int app_start(struct app *app, struct lq_error *error)
         status = lq_engine_create(config_cpu_mask(&app->config), &app->engine, error);
     if (status == LQ_OK)
         status = registry_open(app->engine, &app->config, app->metrics, &app->registry, error);
+    if (status == LQ_OK && app->config.state[0])
+        status = sampler_create(&app->config, &app->sampler, error);
     if (status == LQ_OK)
         status = batcher_start(&app->config, &app->batcher, error);
     if (status == LQ_OK) {
         batcher_set_brackets(app->batcher, http_hold_replies, http_release_replies);
-        enter_sandbox(&app->config);
+        if (app->sampler)
+            batcher_set_tap(app->batcher, sampler_see, app->sampler);
+        status = start_jobs(app, error);
     }
+    if (status == LQ_OK)
+        enter_sandbox(&app->config);
     if (status == LQ_OK)
         status = http_serve(app->http, error);
     if (status != LQ_OK) {
@@ -177,6 +198,7 @@ void app_stop(struct app *app)
     atomic_store(&app->ready, false);
     log_message(LOG_INFO, "draining", "no longer ready");
     clock_sleep_us(app->config.shutdown_delay_ms * 1000);
+    jobs_stop(app->jobs); /* whoever listens to a job would never end */
     http_drain(app->http, app->config.shutdown_timeout_ms * 1000);
     release(app);
     log_message(LOG_INFO, "stopped", "all requests are answered");

@@ -10,6 +10,7 @@
 #include "http/auth.h"
 #include "infer/batcher.h"
 #include "http/http.h"
+#include "jobs/jobs.h"
 #include "observe/metrics.h"
 #include "models/registry.h"
 
@@ -19,7 +20,9 @@ struct app {
     struct auth *auth; /* NULL: no tokens are asked for */
     struct lq_engine *engine;
     struct registry *registry;
+    struct sampler *sampler; /* NULL where there are no jobs */
     struct batcher *batcher;
+    struct jobs *jobs; /* NULL: `state` is not set */
     struct http_server *http;
     atomic_bool ready; /* false again once it is to end */
 };

@@ -72,6 +72,17 @@
     X(max_batch_request, INT, "64", 1, 65536, "images in one inference request")                   \
     X(max_image_bytes, INT, "16777216", 64, 1073741824, "of an encoded image")                     \
     X(max_image_pixels, INT, "33554432", 1, 1073741824, "width x height of an image")              \
+    X(state, TEXT, "", 0, 400,                                                                     \
+      "folder of fine-tuning jobs: their history, uploads, candidates; empty: no jobs")            \
+    X(data_root, TEXT, "", 0, 300, "folder whose folders jobs may name as data; empty: none")      \
+    X(job_threads, INT, "1", 1, 64, "threads of the job that runs, which give way to requests")    \
+    X(job_bytes, INT, "1073741824", 1048576, 1099511627776,                                        \
+      "of feature maps that a job keeps while it calibrates; fewer images where they do not fit")  \
+    X(job_queue, INT, "16", 1, 1000, "jobs that may wait")                                         \
+    X(upload_bytes, INT, "268435456", 0, 1099511627776, "of all uploads of pictures together")     \
+    X(sample_images, INT, "0", 0, 1000000,                                                         \
+      "pictures that are kept, in memory, of those a model is asked about; 0: none")               \
+    X(sample_bytes, INT, "67108864", 0, 1099511627776, "of all these pictures together")           \
     X(shutdown_delay_ms, INT, "0", 0, 3600000,                                                     \
       "after SIGTERM: still accept for this long, but report not ready")                           \
     X(shutdown_timeout_ms, INT, "30000", 0, 3600000, "then finish accepted requests for this long")

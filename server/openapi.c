@@ -36,11 +36,26 @@ static const struct description {
      "400 401 403 404 422 503"},
     {route_repository_unload, "application/json repository_change", "application/json empty",
      "400 401 403 404 503"},
+    {route_finetune, "application/json job_request", "application/json job",
+     "400 401 403 404 409 503"},
+    {route_rollback, "application/json rollback", "application/json decision",
+     "400 401 403 404 409 422 500 503"},
+    {route_history, NULL, "application/json history", "401 403 503"},
+    {route_uploads, NULL, "application/json uploads", "401 403 404 503"},
+    {route_upload, "application/x-tar - multipart/form-data files", "application/json upload",
+     "400 401 403 404 413 422 500 503"},
+    {route_upload_discard, NULL, "application/json empty", "401 403 404 503"},
+    {route_jobs, NULL, "application/json jobs", "400 401 403 503"},
+    {route_job, NULL, "application/json job", "401 403 404 503"},
+    {route_job_cancel, NULL, "application/json job", "401 403 404 409 503"},
+    {route_job_events, NULL, "text/event-stream -", "401 403 404 503"},
+    {route_job_resume, NULL, "application/json job", "401 403 404 409 503"},
 };
 
 #define STRING    "{'type':'string'}"
 #define INTEGER   "{'type':'integer'}"
 #define BOOLEAN   "{'type':'boolean'}"
+#define NUMBER    "{'type':'number'}"
 #define REF(name) "{'$ref':'#/components/schemas/" name "'}"
 #define LIST(of)  "{'type':'array','items':" of "}"
 /* Members are all of 'name':schema; required a list of names. */
@@ -129,7 +144,54 @@ static const char schemas[] = "{'error':" OBJECT("'error'", "'error':" STRING) /
                                        "'name':" STRING ",'version':" STRING
                                        ",'state':" REF("state") //
                                        ",'reason':" STRING))    //
-    ",'repository_change':{'type':'object','properties':{'parameters':" REF("parameters") "}}}";
+    ",'repository_change':{'type':'object','properties':{'parameters':" REF(
+        "parameters") "}}"
+                      ",'nullable_string':{'type':'string','nullable':true}"
+                      ",'job_data':{'type':'object','properties':{'folder':" STRING
+                      ",'upload':" STRING ",'sample':" BOOLEAN ",'limit':" INTEGER "}}"
+                      ",'job_guard':{'type':'object','properties':{'folder':" STRING
+                      ",'upload':" STRING ",'limit':" INTEGER ",'hold_out':" INTEGER
+                      ",'bound':" NUMBER ",'dry_run':" BOOLEAN
+                      ",'canary':{'type':'object','properties':{'share':" NUMBER
+                      ",'images':" INTEGER ",'seconds':" INTEGER ",'bound':" NUMBER "}}}}"
+                      ",'job_request':" OBJECT(
+                          "'mode','data'",
+                          "'mode':{'type':'string','enum':['calibrate','quantizers','joint']}"
+                          ",'data':" REF("job_data") ",'guard':" REF("job_guard") //
+                          ",'options':" REF("parameters"))                        //
+    ",'job_progress':{'type':'object','nullable':true,'properties':{'stage':" STRING
+    ",'done':" INTEGER ",'total':" INTEGER ",'rate':" NUMBER
+    ",'seconds_left':{'type':'number','nullable':true}}}"
+    ",'job_state':{'type':'string','enum':['queued','running','evaluating','published',"
+    "'rejected','cancelled','failed','interrupted']}"
+    ",'job':" OBJECT(
+        "'id','model','state','request'",
+        "'id':" INTEGER ",'model':" STRING ",'state':" REF("job_state") //
+        ",'reason':" REF("nullable_string") ",'asked_by':" REF("nullable_string") ",'created':" REF(
+            "nullable_string") //
+        ",'started':" REF("nullable_string") ",'ended':" REF(
+            "nullable_string") ",'base_version':" REF("nullable_string")      //
+        ",'version':" REF("nullable_string") ",'request':" REF("job_request") //
+        ",'progress':" REF("job_progress") ",'figures':{'type':'object','nullable':true}"
+                                           ",'log':" LIST(STRING)) //
+    ",'jobs':" OBJECT("'jobs'", "'jobs':" LIST(REF("job")))        //
+    ",'decision':" OBJECT(
+        "'id','decision'",
+        "'id':" INTEGER ",'decision':{'type':'string','enum':['publish','reject','rollback',"
+        "'cancel','fail']},'at':" REF("nullable_string") ",'asked_by':" REF(
+            "nullable_string") ",'job':{'type':'integer','nullable':true}"
+                               ",'from_version':" REF("nullable_string") ",'version':" REF(
+                                   "nullable_string")                                       //
+        ",'reason':" REF("nullable_string") ",'figures':{'type':'object','nullable':true}") //
+    ",'history':" OBJECT("'model','history'",
+                         "'model':" STRING ",'history':" LIST(REF("decision"))) //
+    ",'rollback':{'type':'object','properties':{'version':" STRING "}}"
+    ",'uploads':" OBJECT("'uploads'",
+                         "'uploads':" LIST(OBJECT("'name','bytes'",
+                                                  "'name':" STRING ",'bytes':" INTEGER))) //
+    ",'upload':" OBJECT("'name','files','labelled','bytes'",
+                        "'name':" STRING ",'files':" INTEGER ",'labelled':" BOOLEAN
+                        ",'bytes':" INTEGER) "}";
 
 /* Text in which ' stands for ". */
 static void write_quoted(const char *text, struct text *json)
@@ -230,11 +292,19 @@ static const char *summary(const struct route *route)
     return route->doc ? route->doc : "";
 }
 
+/* As the document has it. */
+static const char *method_name(const struct route *route)
+{
+    return strcmp(route->method, "GET") == 0    ? "get"
+           : strcmp(route->method, "POST") == 0 ? "post"
+                                                : "delete";
+}
+
 /* A name for clients that are generated: the method and the path's letters. */
 static void write_operation_id(const struct route *route, struct text *json)
 {
     text_string(json, "\"operationId\":\"");
-    text_string(json, strcmp(route->method, "GET") == 0 ? "get" : "post");
+    text_string(json, method_name(route));
     for (const char *at = route->path; *at; at++) {
         char c = *at == '/' || *at == '.' || *at == '{' ? '_' : *at;
 
@@ -248,7 +318,7 @@ static void write_operation(const struct route *route, struct text *json)
 {
     const struct description *description = find_description(route->handler);
 
-    text_string(json, strcmp(route->method, "GET") == 0 ? "\"get\":{" : "\"post\":{");
+    text_printf(json, "\"%s\":{", method_name(route));
     write_operation_id(route, json);
     text_string(json, ",\"summary\":");
     text_json(json, summary(route));

@@ -45,6 +45,25 @@ const struct route route_table[] = {
      "reads a model's files again"},
     {"POST", "/v2/repository/models/{name}/unload", route_repository_unload, AUTH_ADMIN, false,
      "stops serving a model"},
+    {"POST", "/admin/models/{model}/finetune", route_finetune, AUTH_ADMIN, false,
+     "starts a fine-tuning job"},
+    {"POST", "/admin/models/{model}/rollback", route_rollback, AUTH_ADMIN, true,
+     "an earlier version answers again"},
+    {"GET", "/admin/models/{name}/history", route_history, AUTH_ADMIN, false,
+     "what was decided about a model"},
+    {"GET", "/admin/models/{model}/uploads", route_uploads, AUTH_ADMIN, true,
+     "pictures that were uploaded for a model"},
+    {"POST", "/admin/models/{model}/uploads/{name}", route_upload, AUTH_ADMIN, false,
+     "uploads labelled pictures"},
+    {"DELETE", "/admin/models/{model}/uploads/{name}", route_upload_discard, AUTH_ADMIN, true,
+     "removes an upload"},
+    {"GET", "/admin/jobs", route_jobs, AUTH_ADMIN, false, "the newest jobs; ?before=ID"},
+    {"GET", "/admin/jobs/{id}", route_job, AUTH_ADMIN, false, "a job"},
+    {"DELETE", "/admin/jobs/{id}", route_job_cancel, AUTH_ADMIN, false, "cancels a job"},
+    {"GET", "/admin/jobs/{id}/events", route_job_events, AUTH_ADMIN, false,
+     "a job's events until it ends"},
+    {"POST", "/admin/jobs/{id}/resume", route_job_resume, AUTH_ADMIN, false,
+     "an interrupted job waits again"},
     {NULL, NULL, NULL, AUTH_OPEN, false, NULL},
 };
 
@@ -72,6 +91,8 @@ bool route_matches(const char *pattern, const char *path, struct route_match *re
             fits = take_name(path, got, match.name, sizeof(match.name));
         else if (strncmp(pattern, "{version}", want) == 0 && want == 9)
             fits = take_name(path, got, match.version, sizeof(match.version));
+        else if (strncmp(pattern, "{id}", want) == 0 && want == 4)
+            fits = take_name(path, got, match.id, sizeof(match.id));
         else
             fits = want == got && memcmp(pattern, path, want) == 0;
         if (!fits)
@@ -149,7 +170,7 @@ static void reply_without_route(struct http_request *request, char *allow, size_
     bool options = strcmp(http_method(request), "OPTIONS") == 0;
 
     if (options && strcmp(http_path(request), "*") == 0)
-        snprintf(allow, size, "GET, HEAD, POST");
+        snprintf(allow, size, "GET, HEAD, POST, DELETE");
     if (!allow[0]) {
         reply_error(request, 404, "no such path");
         return;

@@ -12,6 +12,7 @@ struct route_match {
     char model[MODEL_NAME_SIZE];   /* {model}: looked up */
     char name[MODEL_NAME_SIZE];    /* {name}: of a model that may not be there */
     char version[24];              /* "" where the path has none */
+    char id[24];                   /* {id}: letters and digits, as in a name */
     struct generation *generation; /* of the model, where the route names one: held until the
                                       handler returns, or longer by generation_ref */
 };
@@ -21,7 +22,7 @@ typedef void route_handler(struct app *app, struct http_request *request,
 
 struct route {
     const char *method; /* GET answers HEAD too */
-    const char *path;   /* segments; {model}, {name} and {version} stand for any */
+    const char *path;   /* segments; {model}, {name}, {version}, {id}: any */
     route_handler *handler;
     enum auth_scope scope; /* that a token needs */
     bool unloaded;         /* called for models that do not answer as well, without a generation */
@@ -50,6 +51,8 @@ bool route_submit(struct app *app, struct http_request *request, struct generati
 route_handler route_server_metadata, route_live, route_ready, route_model_list,
     route_model_metadata, route_model_config, route_model_ready, route_stats, route_openapi,
     route_metrics, route_infer, route_classify, route_repository_index, route_repository_load,
-    route_repository_unload;
+    route_repository_unload, route_finetune, route_rollback, route_history, route_uploads,
+    route_upload, route_upload_discard, route_jobs, route_job, route_job_cancel, route_job_events,
+    route_job_resume;
 
 #endif

@@ -1,6 +1,6 @@
 #!/bin/sh
 # layers.sh - arrows point down only: base < tensor, kernels < quant, image < ops < graph < arch, format < train < lq.c;
-# in server/: codec < observe < http, models; models < infer; routes above them
+# in server/: codec < observe < http, models; models < infer, jobs; routes above them
 set -u
 status=0
 # forbid TEXT REGEX FILE...: no line of the files matches
@@ -32,10 +32,12 @@ server=$(find server -name '*.[ch]')
 forbid 'only http*.c know libmicrohttpd' 'include (<microhttpd|"http/http_private)' \
     $(find server -name '*.[ch]' ! -path 'server/http/http*') /dev/null
 forbid 'the server uses the engine through lq.h' "$(include 'base|tensor|kernels|quant|image|ops|graph|arch|format|train')" $server /dev/null
-forbid 'codec uses no other room' "$(include 'observe|http|models|infer|routes')" server/codec/*.[ch] /dev/null
-forbid 'observe points up' "$(include 'http|models|infer|routes')" server/observe/*.[ch] /dev/null
-forbid 'http knows no models' "$(include 'models|infer|routes')" server/http/*.[ch] /dev/null
-forbid 'models know no requests' "$(include 'http|infer|routes')" server/models/*.[ch] /dev/null
-forbid 'infer knows no HTTP' "$(include 'http|routes')" server/infer/*.[ch] /dev/null
+forbid 'only store.c knows SQLite' 'include <sqlite3' $(find server -name '*.[ch]' ! -path server/jobs/store.c) /dev/null
+forbid 'codec uses no other room' "$(include 'observe|http|models|infer|jobs|routes')" server/codec/*.[ch] /dev/null
+forbid 'observe points up' "$(include 'http|models|infer|jobs|routes')" server/observe/*.[ch] /dev/null
+forbid 'http knows no models' "$(include 'models|infer|jobs|routes')" server/http/*.[ch] /dev/null
+forbid 'models know no requests' "$(include 'http|infer|jobs|routes')" server/models/*.[ch] /dev/null
+forbid 'infer knows no HTTP' "$(include 'http|jobs|routes')" server/infer/*.[ch] /dev/null
+forbid 'jobs know neither HTTP nor inference' "$(include 'http|infer|routes')" server/jobs/*.[ch] /dev/null
 forbid 'production code knows no tests' 'include "support/' $engine $server /dev/null
 exit $status

@@ -1,10 +1,11 @@
 #!/bin/sh
 # run.sh BUILD SUITE... - runs the suites, under $LQ_RUN if it is given, and adds up their "N passed, N failed".
+# LQ_LIMIT: seconds that one may take.
 export CK_DEFAULT_TIMEOUT=60 LQNET="$1/lqnet" LQNETD="$1/lqnetd"
 shift
 passed=0 failed=0
 for suite in "$@"; do
-    if ! output=$(timeout 300 ${LQ_RUN:-} "$suite" 2>&1) && ! echo "$output" | grep -qE '^[0-9]+ passed, [1-9][0-9]* failed$'; then
+    if ! output=$(timeout "${LQ_LIMIT:-300}" ${LQ_RUN:-} "$suite" 2>&1) && ! echo "$output" | grep -qE '^[0-9]+ passed, [1-9][0-9]* failed$'; then
         output="$output
 0 passed, 1 failed"
     fi

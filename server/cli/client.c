@@ -240,31 +240,39 @@ static ssize_t transfer(struct client *client, bool out, char *bytes, size_t siz
     }
 }
 
-static int send_request(struct client *client, const struct cli_arguments *a, const char *path,
-                        const char *body)
+/* False: said why. */
+static bool send_all(struct client *client, const char *bytes, size_t size)
 {
-    char token[MAX_TOKEN + 32], request[MAX_TOKEN + 2048];
+    for (size_t sent = 0; sent < size;) {
+        ssize_t step = transfer(client, true, (char *)bytes + sent, size - sent);
+
+        if (step < 0)
+            return false;
+        sent += (size_t)step;
+    }
+    return true;
+}
+
+static int send_request(struct client *client, const struct cli_arguments *a,
+                        const struct client_request *request)
+{
+    char token[MAX_TOKEN + 32], head[MAX_TOKEN + 2048];
     bool ip6 = strchr(client->host, ':');
     int length, status = read_token(a, token, sizeof(token));
 
     if (status != CLI_OK)
         return status;
-    length = snprintf(request, sizeof(request),
+    length = snprintf(head, sizeof(head),
                       "%s %s HTTP/1.1\r\nHost: %s%s%s%s%s\r\nConnection: close\r\n%s"
-                      "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                      body ? "POST" : "GET", path, ip6 ? "[" : "", client->host, ip6 ? "]" : "",
-                      client->port[0] ? ":" : "", client->port, token, body ? strlen(body) : 0,
-                      body ? body : "");
-    if (length < 0 || (size_t)length >= sizeof(request))
+                      "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
+                      request->method, request->path, ip6 ? "[" : "", client->host, ip6 ? "]" : "",
+                      client->port[0] ? ":" : "", client->port, token,
+                      request->type ? request->type : "application/json", request->size);
+    if (length < 0 || (size_t)length >= sizeof(head))
         return cli_fail(CLI_USAGE, "the request is too long");
-    for (int sent = 0; sent < length;) {
-        ssize_t step = transfer(client, true, request + sent, (size_t)(length - sent));
-
-        if (step < 0)
-            return CLI_FAILED;
-        sent += (int)step;
-    }
-    return CLI_OK;
+    return send_all(client, head, (size_t)length) && send_all(client, request->body, request->size)
+               ? CLI_OK
+               : CLI_FAILED;
 }
 
 /* All bytes until the server closes, and a zero behind them. */
@@ -308,7 +316,7 @@ static int parse_reply(const struct client *client, struct client_reply *reply, 
     return CLI_OK;
 }
 
-int client_ask(const struct cli_arguments *a, const char *url, const char *path, const char *body,
+int client_ask(const struct cli_arguments *a, const char *url, const struct client_request *request,
                struct client_reply *ret_reply)
 {
     struct client client = {.fd = -1};
@@ -325,7 +333,7 @@ int client_ask(const struct cli_arguments *a, const char *url, const char *path,
     if (status == CLI_OK && client.tls)
         status = start_tls(&client, a);
     if (status == CLI_OK)
-        status = send_request(&client, a, path, body);
+        status = send_request(&client, a, request);
     if (status == CLI_OK)
         status = read_reply(&client, &reply, &size);
     if (status == CLI_OK)

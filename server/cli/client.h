@@ -27,10 +27,16 @@ struct client_reply {
     const char *body; /* in it; ends with a zero */
 };
 
+struct client_request {
+    const char *method, *path;
+    const char *type, *body; /* NULL: none */
+    size_t size;
+};
+
 /* Sends one request to `url` (http://HOST[:PORT], https://HOST[:PORT] or unix:PATH), with the
- * options above; body NULL: a GET, else a POST. CLI_OK: there is a reply, whatever its status.
- * CLI_FAILED: there is none; CLI_USAGE: the URL or an option is wrong; stderr says so. */
-int client_ask(const struct cli_arguments *arguments, const char *url, const char *path,
-               const char *body, struct client_reply *ret_reply);
+ * options above. CLI_OK: there is a reply, whatever its status. CLI_FAILED: there is none;
+ * CLI_USAGE: the URL or an option is wrong; stderr says so. */
+int client_ask(const struct cli_arguments *arguments, const char *url,
+               const struct client_request *request, struct client_reply *ret_reply);
 
 #endif

@@ -14,9 +14,10 @@ static const struct cli_option options[] = {
 static int run(const struct cli_arguments *a)
 {
     const char *url = a->operand_count ? a->operands[0] : CLIENT_URL;
+    const struct client_request request = {
+        .method = "GET", .path = cli_value(a, "live") ? "/v2/health/live" : "/v2/health/ready"};
     struct client_reply reply;
-    int status = client_ask(a, url, cli_value(a, "live") ? "/v2/health/live" : "/v2/health/ready",
-                            NULL, &reply);
+    int status = client_ask(a, url, &request, &reply);
 
     if (status != CLI_OK)
         return status;

@@ -23,7 +23,12 @@
     X(REPLY_BYTES, "lqnet_http_response_body_bytes_total", "Bytes of reply bodies.")               \
     X(RELOADS, "lqnet_config_reloads_total", "Reloads of certificates and tokens.")                \
     X(RELOAD_FAILURES, "lqnet_config_reload_failures_total",                                       \
-      "Reloads of certificates or tokens that failed and left the old ones in use.")
+      "Reloads of certificates or tokens that failed and left the old ones in use.")               \
+    X(JOBS_PUBLISHED, "lqnet_jobs_published_total", "Fine-tuning jobs whose model was published.") \
+    X(JOBS_REJECTED, "lqnet_jobs_rejected_total", "Jobs whose model the guard turned down.")       \
+    X(JOBS_CANCELLED, "lqnet_jobs_cancelled_total", "Jobs that were cancelled.")                   \
+    X(JOBS_FAILED, "lqnet_jobs_failed_total", "Jobs that failed.")                                 \
+    X(JOBS_INTERRUPTED, "lqnet_jobs_interrupted_total", "Jobs that the server's end cut short.")
 
 #define METRICS_GAUGE_LIST(X)                                                                      \
     X(IN_FLIGHT, "lqnet_http_requests_in_flight", "Requests begun and not yet ended.")             \
@@ -36,7 +41,10 @@
     X(WORKERS, "lqnet_workers", "Threads that compute.")                                           \
     X(BUSY, "lqnet_workers_busy", "Those of them that are computing.")                             \
     X(WAITING, "lqnet_queue_requests", "Requests waiting for a worker, over all models.")          \
-    X(WAITING_IMAGES, "lqnet_queue_images", "Images of these requests that wait.")
+    X(WAITING_IMAGES, "lqnet_queue_images", "Images of these requests that wait.")                 \
+    X(JOBS_QUEUED, "lqnet_jobs_queued", "Fine-tuning jobs that wait.")                             \
+    X(JOBS_RUNNING, "lqnet_jobs_running", "Fine-tuning jobs that run.")                            \
+    X(SAMPLE_BYTES, "lqnet_sample_bytes", "Bytes of the pictures that are kept for jobs.")
 
 /* X(NAME, reason): requests turned away before they were computed. */
 #define METRICS_REJECTION_LIST(X)                                                                  \

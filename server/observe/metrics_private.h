@@ -30,6 +30,7 @@
  * before there was a reply. */
 #define METRICS_CODE_LIST(X)                                                                       \
     X(200)                                                                                         \
+    X(202)                                                                                         \
     X(204)                                                                                         \
     X(400)                                                                                         \
     X(401)                                                                                         \
@@ -49,7 +50,7 @@
     X(503)                                                                                         \
     X(504)                                                                                         \
     X(0)
-#define METRICS_CODES 20
+#define METRICS_CODES 21
 
 typedef atomic_uint_fast64_t metrics_number;
 

@@ -18,6 +18,8 @@ void route_metrics(struct app *app, struct http_request *request, const struct r
     metrics_gauge_set(app->metrics, METRICS_BUSY, batcher.busy);
     metrics_gauge_set(app->metrics, METRICS_WAITING, batcher.jobs);
     metrics_gauge_set(app->metrics, METRICS_WAITING_IMAGES, batcher.images);
+    if (app->sampler)
+        metrics_gauge_set(app->metrics, METRICS_SAMPLE_BYTES, sampler_bytes(app->sampler));
     metrics_gauge_set(app->metrics, METRICS_READY, app_is_ready(app));
     metrics_write(app->metrics, &text);
     http_reply(request, 200, METRICS_CONTENT_TYPE, &text);

@@ -67,7 +67,7 @@ START_TEST(methods)
     daemon_start(&d, NULL);
     expect(&d, "OPTIONS", "/v2", "", NULL, 0, 204, "Allow: GET, HEAD, OPTIONS", NULL);
     expect(&d, "OPTIONS", infer, "", NULL, 0, 204, "Allow: POST, OPTIONS", NULL);
-    expect(&d, "OPTIONS", "*", "", NULL, 0, 204, "Allow: GET, HEAD, POST, OPTIONS", NULL);
+    expect(&d, "OPTIONS", "*", "", NULL, 0, 204, "Allow: GET, HEAD, POST, DELETE, OPTIONS", NULL);
     expect(&d, "OPTIONS", "/none", "", NULL, 0, 404, NULL, "no such path");
     expect(&d, "DELETE", "/v2", "", NULL, 0, 405, "Allow: GET, HEAD, OPTIONS", "DELETE");
     expect(&d, "HEAD", infer, "", NULL, 0, 405, "Allow: POST, OPTIONS", NULL);

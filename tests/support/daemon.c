@@ -61,7 +61,22 @@ void daemon_start(struct daemon *daemon, const char *const *arguments)
     daemon_start_with_pipe(daemon, arguments, 1 << 20);
 }
 
+static void make_folder(struct daemon *daemon)
+{
+    snprintf(daemon->folder, sizeof(daemon->folder), "/tmp/lqnetd-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(daemon->folder));
+    chmod(daemon->folder, 0755); /* for a daemon of another user */
+    snprintf(daemon->admin, sizeof(daemon->admin), "%s.admin", daemon->folder);
+    write_models(daemon->folder);
+}
+
 void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments, int size)
+{
+    make_folder(daemon);
+    daemon_start_again(daemon, arguments, size);
+}
+
+void daemon_start_again(struct daemon *daemon, const char *const *arguments, int size)
 {
     const char *program = getenv("LQNETD");
     char admin[96];
@@ -71,12 +86,7 @@ void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments,
     int count = 9, ends[2];
 
     ck_assert_msg(program, "LQNETD names no program");
-    snprintf(daemon->folder, sizeof(daemon->folder), "/tmp/lqnetd-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(daemon->folder));
-    chmod(daemon->folder, 0755); /* for a daemon of another user */
-    snprintf(daemon->admin, sizeof(daemon->admin), "%s.admin", daemon->folder);
     snprintf(admin, sizeof(admin), "unix:%s", daemon->admin);
-    write_models(daemon->folder);
     while (arguments && *arguments && count < MAX_ARGUMENTS - 1)
         words[count++] = *arguments++;
     ck_assert_int_eq(pipe(ends), 0);
@@ -95,10 +105,16 @@ void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments,
     ck_assert_int_gt(daemon->port, 0);
 }
 
-int daemon_stop(struct daemon *daemon)
+void daemon_kill(struct daemon *daemon)
 {
-    const char *const files[] = {"tiny.lq", "bad.lq"};
-    char drain[4096], path[128];
+    kill(daemon->pid, SIGKILL);
+    waitpid(daemon->pid, NULL, 0);
+    close(daemon->log);
+}
+
+int daemon_end(struct daemon *daemon)
+{
+    char drain[4096];
     int status = -1;
 
     kill(daemon->pid, SIGTERM);
@@ -106,12 +122,21 @@ int daemon_stop(struct daemon *daemon)
         ;
     close(daemon->log);
     waitpid(daemon->pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int daemon_stop(struct daemon *daemon)
+{
+    const char *const files[] = {"tiny.lq", "bad.lq"};
+    char path[128];
+    int status = daemon_end(daemon);
+
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof(path), "%s/%s", daemon->folder, files[i]);
         unlink(path);
     }
     rmdir(daemon->folder);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return status;
 }
 
 int daemon_run(char *const *words, char *ret_text, size_t size)

@@ -27,7 +27,13 @@ struct answer {
 void daemon_start(struct daemon *daemon, const char *const *arguments);
 /* The same, where the pipe of its log holds `size` bytes. */
 void daemon_start_with_pipe(struct daemon *daemon, const char *const *arguments, int size);
-/* SIGTERM; the exit status. */
+/* The same on the folder of a daemon that has ended. */
+void daemon_start_again(struct daemon *daemon, const char *const *arguments, int size);
+/* SIGKILL; the folder stays. */
+void daemon_kill(struct daemon *daemon);
+/* SIGTERM; the exit status. The folder stays. */
+int daemon_end(struct daemon *daemon);
+/* The same, and the folder goes. */
 int daemon_stop(struct daemon *daemon);
 
 /* Runs a daemon that cannot start: its exit status (-1: a signal), and what it says on its standard
