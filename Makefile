@@ -6,8 +6,10 @@ BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libx
             libinih-dev libsqlite3-dev zlib1g-dev
 PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev libyaml-dev
 LOAD_PACKAGES := wrk curl
+FUZZ_PACKAGES := clang libclang-rt-14-dev
 ARM_PACKAGES := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user
 DEB_PACKAGES := dpkg-dev debhelper fakeroot lintian debootstrap curl
+FUZZ_CC  ?= clang
 DEPS     ?= PACKAGES
 VERSION  := $(shell sed -n 's/^.define LQ_VERSION "\(.*\)"/\1/p' engine/lq.h)
 
@@ -35,6 +37,7 @@ LIBS     := -L/usr/lib/$(MULTI)/$(BLAS) -Wl,-rpath,/usr/lib/$(MULTI)/$(BLAS) -lo
 HARDEN_release  := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 SANITIZE_asan   := -fsanitize=address,undefined -fno-sanitize-recover=all
 SANITIZE_tsan   := -fsanitize=thread
+SANITIZE_fuzz   := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FLAGS    += $(HARDEN_$(FLAVOUR)) $(SANITIZE_$(FLAVOUR))
 LDFLAGS  += $(SANITIZE_$(FLAVOUR))
 
@@ -45,14 +48,15 @@ SERVER   := $(wildcard server/*.c $(patsubst %,server/%/*.c,codec http infer job
 CLI      := $(wildcard server/cli/*.c)
 MANUAL   := server/manual/manual.c
 SUPPORT  := $(wildcard tests/support/*.c)
-TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c \
+TESTS    := $(wildcard tests/unit/test_*.c tests/kernels/test_*.c tests/http/test_*.c tests/fuzz/test_*.c \
               $(if $(SANITIZE_$(FLAVOUR)),,tests/golden/test_*.c))
 BENCHES  := $(wildcard tests/bench/bench_*.c)
 LIMITS   := tests/bench/limits.c $(if $(filter x86_64,$(ARCH)),$(wildcard tests/bench/limits_*.c))
+FUZZ     := $(addprefix tests/fuzz/,targets.c files.c bodies.c http.c)
 LOAD     := tests/bench/load_tool.c tests/bench/flood.c
 CORRUPT  := tests/bench/corrupt.c
-HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h tests/bench/*.h tests/kernels/*/*.h)
-SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS) $(LOAD) $(CORRUPT) $(wildcard tests/kernels/*/*.c)
+HEADERS  := $(wildcard engine/*.h engine/*/*.h engine/*/*/*.h server/*.h server/*/*.h tests/support/*.h tests/bench/*.h tests/fuzz/*.h tests/kernels/*/*.h)
+SOURCES  := $(ENGINE) $(SERVER) $(CLI) $(MANUAL) $(SUPPORT) $(TESTS) $(BENCHES) $(LIMITS) $(LOAD) $(CORRUPT) $(FUZZ) tests/fuzz/fuzz.c $(wildcard tests/kernels/*/*.c)
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
@@ -94,7 +98,12 @@ $(BUILD)/manual/lqnet.1: $(BUILD)/manual/manual
 # Suites may look inside both libraries and into the daemon.
 $(SUITES): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
 	$(call say,LD)
-	$(Q)$(CC) $(LDFLAGS) $^ -lcheck -lsubunit -lrt -lcurl -lyaml $(SERVER_LIBS) $(LIBS) -o $@
+	$(Q)$(CC) $(LDFLAGS) $(filter %.o,$^) $(filter %.a,$^) -lcheck -lsubunit -lrt -lcurl -lyaml $(SERVER_LIBS) $(LIBS) -o $@
+
+$(BUILD)/tests/fuzz/test_fuzz $(BUILD)/tests/fuzz/fuzz: $(call objects,$(FUZZ))
+$(BUILD)/tests/fuzz/fuzz: $(call objects,tests/fuzz/fuzz.c $(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) $(filter %.a,$^) -lcheck -lsubunit -lrt -lcurl $(SERVER_LIBS) $(LIBS) -o $@
 
 SIMDE_OBJECTS := $(patsubst %.c,$(BUILD)/simde/%.o,$(wildcard engine/kernels/x86/*_avx512.c))
 $(SIMDE): $(BUILD)/simde/%: $(BUILD)/tests/%.o $(SIMDE_OBJECTS) $(call objects,tests/kernels/simde/detect.c $(SUPPORT)) $(BUILD)/libserver.a $(BUILD)/liblq.a
@@ -207,6 +216,13 @@ asan: ## the tests under the address and undefined-behaviour sanitizers
 
 tsan: ## the tests under the thread sanitizer
 	@$(MAKE) --no-print-directory suites FLAVOUR=tsan
+
+fuzz: ## look for inputs that break a target (T=NAME, SECONDS=60; tests/fuzz/targets.h lists them)
+	@$(MAKE) --no-print-directory deps DEPS=FUZZ_PACKAGES
+	@$(MAKE) --no-print-directory FLAVOUR=fuzz CC=$(FUZZ_CC) WARNINGS=-w build/fuzz/tests/fuzz/fuzz
+	@mkdir -p build/fuzz/found/$(T)
+	@LQ_FUZZ=$(T) build/fuzz/tests/fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+	  -artifact_prefix=build/fuzz/$(T)- build/fuzz/found/$(T) tests/fuzz/corpus/$(T) $(wildcard tests/fuzz/regress/$(T))
 
 layers: ## arrows point down only
 	@sh tests/layers.sh

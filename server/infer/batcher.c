@@ -53,7 +53,7 @@ static void finish_job(struct batcher_job *job, int images)
                                      [STATS_compute_infer] = job->times.compute_ns};
 
     ns[done ? STATS_success : STATS_fail] = start - job->submitted_ns;
-    stats_add_request(generation->stats, job->count, ns);
+    stats_add_request(generation->stats, job->computed, ns);
     job->finish(job, job->end, &job->error);
     if (done)
         stats_add_output(generation->stats, images, batcher_now_ns() - start);
@@ -69,7 +69,7 @@ static void finish_jobs(struct batcher_worker *worker)
         batcher->before_finish();
     while ((job = worker->finished)) {
         worker->finished = job->next;
-        finish_job(job, worker->images);
+        finish_job(job, worker->rows);
     }
     if (batcher->after_finish)
         batcher->after_finish();
@@ -123,7 +123,7 @@ static void gather(struct batcher_worker *worker)
     int limit = share(batcher, worker->generation);
     bool fits = true;
 
-    worker->piece_count = worker->images = 0;
+    worker->piece_count = worker->images = worker->rows = 0;
     while (fits && worker->images < limit) {
         struct batcher_job *job = batcher_queue_take(batcher, worker->generation);
         struct lq_error error = {0};
@@ -166,8 +166,9 @@ static void account(struct batcher_worker *worker)
         job->done += piece->count;
         job->times.prepare_ns += piece->decode_ns;
         job->times.compute_ns += worker->compute_ns;
-        if (worker->images > job->times.batch)
-            job->times.batch = worker->images;
+        job->computed += piece->rows;
+        if (worker->rows > job->times.batch)
+            job->times.batch = worker->rows;
         if (piece->end != BATCHER_DONE)
             end_job(worker->batcher, job, piece->end, &piece->error);
         release_job(worker, job);
@@ -188,8 +189,8 @@ static void work(struct batcher_worker *worker, struct generation *generation)
         batcher_compute(worker);
     for (int i = 0; i < worker->piece_count; i++)
         input_ns += worker->pieces[i].decode_ns;
-    if (worker->piece_count > 0)
-        stats_add_batch(generation->stats, worker->images, input_ns, worker->compute_ns);
+    if (worker->rows > 0) /* else no picture could be decoded */
+        stats_add_batch(generation->stats, worker->rows, input_ns, worker->compute_ns);
     pthread_mutex_lock(&batcher->lock);
     account(worker);
     pthread_mutex_unlock(&batcher->lock);

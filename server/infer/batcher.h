@@ -36,7 +36,7 @@ enum batcher_end {
 };
 
 /* Where its time went, nanoseconds. Of a job in several batches, the sums; batch: the images of the
- * largest batch it was in. compute is the whole batch's time. */
+ * largest batch that was computed for it. compute is the whole batch's time. */
 struct batcher_times {
     int64_t queue_ns, prepare_ns, compute_ns;
     int batch;
@@ -70,7 +70,9 @@ struct batcher_job {
     /* The batcher's, under its lock. */
     struct batcher_job *next;
     int64_t submitted_ns;
-    int taken, done, pieces; /* images given to workers, images computed, batches it is in */
+    int taken, done,
+        pieces;   /* images given to workers, images they are done with, batches it is in */
+    int computed; /* of those done, the images that could be decoded */
     bool prepared, queued;
     enum batcher_end end;
     struct lq_error error;

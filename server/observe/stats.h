@@ -37,7 +37,7 @@ struct stats_batch {
 };
 
 struct stats_values {
-    uint64_t inference_count;  /* images of requests that were answered */
+    uint64_t inference_count;  /* images computed, of requests that were answered */
     uint64_t execution_count;  /* batches */
     int64_t last_inference_ms; /* since 1970; 0: never */
     struct stats_sum stages[STATS_STAGE_COUNT];

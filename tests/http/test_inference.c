@@ -383,11 +383,32 @@ START_TEST(refused)
 }
 END_TEST
 
+/* What the model "tiny" has counted. */
+static void expect_statistics(const struct daemon *d, int computed, int successes, int failures)
+{
+    struct answer answer = daemon_ask(d, "GET", "/v2/models/tiny/stats", NULL, NULL, 0);
+    json_t *root = json_of(&answer), *model, *stages;
+
+    model = json_array_get(json_object_get(root, "model_stats"), 0);
+    stages = json_object_get(model, "inference_stats");
+    ck_assert_int_eq(json_integer_value(json_object_get(model, "inference_count")), computed);
+    ck_assert_int_le(json_integer_value(json_object_get(model, "execution_count")), computed);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(json_object_get(stages, "success"), "count")),
+        successes);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(stages, "fail"), "count")),
+                     failures);
+    json_decref(root);
+    answer_free(&answer);
+}
+
 /* Several files in one request; the one that is none has its own failure. */
 START_TEST(forms)
 {
     static const char part[] = "--b-1\r\nContent-Disposition: form-data; name=\"file\"; "
                                "filename=\"%s\"\r\nContent-Type: image/jpeg\r\n\r\n";
+    static char bad[] =
+        "--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\nno picture\r\n--b--";
     struct daemon d;
     unsigned long size;
     unsigned char *jpeg = make_jpeg(&size);
@@ -421,6 +442,12 @@ START_TEST(forms)
     ck_assert_ptr_nonnull(json_object_get(json_array_get(list, 1), "error"));
     json_decref(root);
     answer_free(&answer);
+    /* two pictures were computed, in at most as many batches */
+    expect_statistics(&d, 2, 1, 0);
+    expect(post(&d, "/v2/models/tiny/classify", "Content-Type: multipart/form-data; boundary=b\r\n",
+                &(struct body){bad, strlen(bad), 0}),
+           422, "none of the files could be decoded");
+    expect_statistics(&d, 2, 1, 1);
     /* cut anywhere it is refused */
     for (size_t cut = 0; cut < (size_t)end - 6; cut += 1 + (size_t)(rand() % 3)) {
         body.size = cut;
