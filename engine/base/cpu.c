@@ -74,9 +74,19 @@ static int quota_cpus(long long quota, long long period)
     return (int)((quota + period - 1) / period);
 }
 
-static bool read_number(const char *path, long long *ret_number)
+enum { PATH_SIZE = 8192 };
+
+static FILE *open_in(const char *folder, const char *name)
 {
-    FILE *file = fopen(path, "re");
+    char path[PATH_SIZE + 32];
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return fopen(path, "re");
+}
+
+static bool read_number(const char *folder, const char *name, long long *ret_number)
+{
+    FILE *file = open_in(folder, name);
     bool read;
 
     if (!file)
@@ -86,10 +96,11 @@ static bool read_number(const char *path, long long *ret_number)
     return read;
 }
 
-/* Control groups version 2 say "quota period" or "max period" in one file, version 1 has two. */
-static int cgroup_cpus(void)
+/* A control group's own quota: version 2 says "quota period" or "max period" in one file, version 1
+ * has two. */
+static int group_cpus(const char *folder)
 {
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    FILE *file = open_in(folder, "cpu.max");
     long long quota = 0, period = 0;
 
     if (file) {
@@ -98,16 +109,83 @@ static int cgroup_cpus(void)
         fclose(file);
         return read == 2 ? quota_cpus(quota, period) : 0;
     }
-    if (read_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", &quota) &&
-        read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", &period))
+    if (read_number(folder, "cpu.cfs_quota_us", &quota) &&
+        read_number(folder, "cpu.cfs_period_us", &period))
         return quota_cpus(quota, period);
     return 0;
+}
+
+static int least_quota(int a, int b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+/* The least quota of a group and of those around it. A container sees its own group where the whole
+ * tree begins, and none at the path that is said: then that one counts. */
+static int tree_cpus(const char *tree, const char *path)
+{
+    char folder[PATH_SIZE];
+    size_t base = strlen(tree);
+    int quota = 0;
+    char *last;
+
+    if (snprintf(folder, sizeof(folder), "%s%s", tree, path) >= (int)sizeof(folder))
+        return group_cpus(tree);
+    do {
+        quota = least_quota(quota, group_cpus(folder));
+        last = strrchr(folder + base, '/');
+        if (last)
+            *last = '\0';
+    } while (last);
+    return quota;
+}
+
+/* "cpu" is one of the names between commas. */
+static bool lists_cpu(const char *names)
+{
+    for (; *names; names += strcspn(names, ",")) {
+        names += *names == ',';
+        if (strncmp(names, "cpu", 3) == 0 && (names[3] == ',' || names[3] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* Of a line "number:controllers:path" of /proc/self/cgroup; version 2 names no controllers. */
+static int line_cpus(const char *root, char *line)
+{
+    char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+    char tree[PATH_SIZE / 2];
+
+    if (!path)
+        return 0;
+    *path++ = '\0';
+    names++;
+    path[strcspn(path, "\n")] = '\0';
+    if (*names && !lists_cpu(names))
+        return 0;
+    snprintf(tree, sizeof(tree), "%s/sys/fs/cgroup%s", root, *names ? "/cpu" : "");
+    return tree_cpus(tree, path);
+}
+
+int lq_cpu_quota(const char *root)
+{
+    char line[PATH_SIZE / 2];
+    FILE *file = open_in(root, "proc/self/cgroup");
+    int quota = 0;
+
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof(line), file))
+        quota = least_quota(quota, line_cpus(root, line));
+    fclose(file);
+    return quota;
 }
 
 int lq_cpu_count(void)
 {
     cpu_set_t set;
-    int cpus = 1, quota = cgroup_cpus();
+    int cpus = 1, quota = lq_cpu_quota("");
 
     if (sched_getaffinity(0, sizeof(set), &set) == 0)
         cpus = CPU_COUNT(&set);

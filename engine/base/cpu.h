@@ -15,4 +15,9 @@ unsigned lq_cpu_detect(void);
 /* "c", "avx2", ...; the tier must be valid. */
 const char *lq_cpu_tier_name(enum lq_cpu_tier tier);
 
+/* CPUs that the quotas of the process's control groups pay for, the least of the group it is in and
+ * of those around that one, rounded up; 0: there is no quota. root: what stands before /proc and
+ * /sys, "" for the machine's own. */
+int lq_cpu_quota(const char *root);
+
 #endif

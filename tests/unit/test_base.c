@@ -5,6 +5,10 @@
 #include "support/suite.h"
 #include <math.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/cpu.h"
@@ -134,6 +138,82 @@ START_TEST(pool_loops_follow_each_other)
 }
 END_TEST
 
+/* Writes root/path, with its folders. */
+static void put(const char *root, const char *path, const char *text)
+{
+    char full[512];
+    FILE *file;
+
+    snprintf(full, sizeof(full), "%s/%s", root, path);
+    for (char *slash = strchr(full + strlen(root) + 1, '/'); slash;
+         slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(full, 0700);
+        *slash = '/';
+    }
+    file = fopen(full, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+struct group_file {
+    const char *path, *text;
+};
+
+/* Files below a root of their own, and the quota that they make. */
+static void expect_quota(const struct group_file *files, int expected)
+{
+    char root[] = "/tmp/lq-cgroup-XXXXXX", remove[64];
+
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    for (; files->path; files++)
+        put(root, files->path, files->text);
+    ck_assert_int_eq(lq_cpu_quota(root), expected);
+    snprintf(remove, sizeof(remove), "rm -r %s", root);
+    ck_assert_int_eq(system(remove), 0);
+}
+
+#define SELF  "proc/self/cgroup"
+#define GROUP "sys/fs/cgroup/"
+
+START_TEST(quotas_of_nested_groups)
+{
+    expect_quota((const struct group_file[]){{"proc/self/status", ""}, {0}}, 0);
+    expect_quota((const struct group_file[]){{SELF, "nonsense\n0:\n0::\n"}, {0}}, 0);
+    /* version 2: the group itself, a parent that allows less, no limit at all */
+    expect_quota((const struct group_file[]){{SELF, "0::/a/b\n"},
+                                             {GROUP "a/cpu.max", "max 100000\n"},
+                                             {GROUP "a/b/cpu.max", "250000 100000\n"},
+                                             {0}},
+                 3);
+    expect_quota((const struct group_file[]){{SELF, "0::/a/b\n"},
+                                             {GROUP "a/cpu.max", "150000 100000\n"},
+                                             {GROUP "a/b/cpu.max", "800000 100000\n"},
+                                             {0}},
+                 2);
+    expect_quota((const struct group_file[]){{SELF, "0::/a\n"}, {GROUP "a/cpu.max", "max 9"}, {0}},
+                 0);
+    /* a container: its own group is where the tree begins */
+    expect_quota(
+        (const struct group_file[]){{SELF, "0::/../x\n"}, {GROUP "cpu.max", "50000 100000\n"}, {0}},
+        1);
+    /* version 1, whose controller is one of several */
+    expect_quota((const struct group_file[]){{SELF, "9:cpuset:/c\n4:cpuacct,cpu:/c/d\n0::/\n"},
+                                             {GROUP "cpu/c/cpu.cfs_quota_us", "400000\n"},
+                                             {GROUP "cpu/c/cpu.cfs_period_us", "100000\n"},
+                                             {GROUP "cpu/c/d/cpu.cfs_quota_us", "-1\n"},
+                                             {GROUP "cpu/c/d/cpu.cfs_period_us", "100000\n"},
+                                             {0}},
+                 4);
+    expect_quota((const struct group_file[]){{SELF, "4:cpuacct:/c\n"},
+                                             {GROUP "cpu/c/cpu.cfs_quota_us", "400000\n"},
+                                             {GROUP "cpu/c/cpu.cfs_period_us", "100000\n"},
+                                             {0}},
+                 0);
+}
+END_TEST
+
 static double cpu_seconds(void)
 {
     struct timespec time;
@@ -168,5 +248,6 @@ int main(void)
     tcase_add_test(tests, pool_loops_follow_each_other);
     tcase_add_test(tests, idle_pool_takes_no_time);
     tcase_add_test(tests, cpus);
+    tcase_add_test(tests, quotas_of_nested_groups);
     return suite_main("base", tests);
 }
