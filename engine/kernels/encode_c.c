@@ -75,14 +75,3 @@ void lq_encode_floats_c(const struct lq_encode *e, const float *values, int pixe
         for (int c = 0; c < e->channels; c++)
             store(e, c, count_float(e, *values++), to);
 }
-
-void lq_scale_sums_c(const struct lq_scaling *s, const int32_t *sums, int pixels, float *ret_values)
-{
-    for (int pixel = 0; pixel < pixels; pixel++)
-        for (int c = 0; c < s->channels; c++) {
-            float y = s->scale[c] * (float)*sums++ + s->shift[c];
-
-            y = y < s->min ? s->min : y;
-            *ret_values++ = y > s->max ? s->max : y;
-        }
-}

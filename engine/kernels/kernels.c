@@ -11,7 +11,6 @@ static void fill_avx2(struct lq_kernels *kernels)
 {
     kernels->encode_sums = lq_encode_sums_avx2;
     kernels->encode_floats = lq_encode_floats_avx2;
-    kernels->scale_sums = lq_scale_sums_avx2;
     kernels->finish_sums = lq_finish_sums_avx2;
     kernels->pool_sums = lq_pool_sums_avx2;
     kernels->dense_floats = lq_dense_floats_avx2;
@@ -25,6 +24,7 @@ static void fill_avx2(struct lq_kernels *kernels)
     kernels->windows_product = lq_windows_product_avx2;
     kernels->windows_outer = lq_windows_outer_avx2;
     kernels->gemm_nibbles = lq_gemm_nibbles_avx2;
+    kernels->encode_nibbles = lq_encode_nibbles_avx2;
     kernels->nibbles_lanes = 32;
     kernels->pair_columns = 32;
     kernels->prefers_nibbles = true;
@@ -36,7 +36,6 @@ static void fill_avx512(struct lq_kernels *kernels)
 {
     kernels->encode_sums = lq_encode_sums_avx512;
     kernels->encode_floats = lq_encode_floats_avx512;
-    kernels->scale_sums = lq_scale_sums_avx512;
     kernels->finish_sums = lq_finish_sums_avx512;
     kernels->pool_sums = lq_pool_sums_avx512;
     kernels->dense_floats = lq_dense_floats_avx512;
@@ -58,7 +57,6 @@ static void fill_neon(struct lq_kernels *kernels)
 {
     kernels->encode_sums = lq_encode_sums_neon;
     kernels->encode_floats = lq_encode_floats_neon;
-    kernels->scale_sums = lq_scale_sums_neon;
     kernels->add_floats = lq_add_floats_neon;
     kernels->finish_sums = lq_finish_sums_neon;
     kernels->pool_sums = lq_pool_sums_neon;
@@ -81,7 +79,6 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     *kernels = (struct lq_kernels){
         .encode_sums = lq_encode_sums_c,
         .encode_floats = lq_encode_floats_c,
-        .scale_sums = lq_scale_sums_c,
         .finish_sums = lq_finish_sums_c,
         .pool_sums = lq_pool_sums_c,
         .dense_floats = lq_dense_floats_c,

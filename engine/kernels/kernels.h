@@ -131,14 +131,10 @@ typedef void lq_encode_sums(const struct lq_encode *encode, const int32_t *sums,
 typedef void lq_encode_floats(const struct lq_encode *encode, const float *values, int pixels,
                               void *ret_codes);
 
-/* y = clamp(scale[c] * (float)sum + shift[c], min, max): two roundings, not one. */
-struct lq_scaling {
-    int channels;
-    const float *scale, *shift; /* [channels] */
-    float min, max;
-};
-typedef void lq_scale_sums(const struct lq_scaling *scaling, const int32_t *sums, int pixels,
-                           float *ret_values);
+/* A product of nibbles to codes, pixel by pixel: what encode_sums makes of its sums, which are not
+ * stored. False: nothing is done, for this product it is no faster than one after the other. */
+typedef bool lq_encode_nibbles(const struct lq_nibbles *nibbles, const struct lq_encode *encode,
+                               uint8_t *ret_codes);
 
 /* What follows the sums of a layer, in floats, each operation rounded once:
  *   y = clamp(scale[c] * (float)(sum + offset[c]) + shift[c], first)
@@ -205,7 +201,6 @@ typedef void lq_dense_floats(const float *w, const float *x, int rows, int lengt
 struct lq_kernels {
     lq_encode_sums *encode_sums;
     lq_encode_floats *encode_floats;
-    lq_scale_sums *scale_sums;
     lq_finish_sums *finish_sums;
     lq_pool_sums *pool_sums;
     lq_dense_floats *dense_floats;
@@ -217,6 +212,7 @@ struct lq_kernels {
     int bytes_bound; /* largest level of an activation times that of a weight */
     lq_gemm_planes *gemm_planes;
     lq_gemm_nibbles *gemm_nibbles;
+    lq_encode_nibbles *encode_nibbles; /* or NULL */
     int nibbles_lanes;
     int pair_columns; /* up to so many columns of one bit, or half as many of two, struct lq_nibbles
                          should have pairs (measured) */
@@ -238,7 +234,6 @@ lq_gemm_bytes lq_gemm_bytes_neon;
 lq_gemm_planes lq_gemm_planes_neon;
 lq_encode_sums lq_encode_sums_neon;
 lq_encode_floats lq_encode_floats_neon;
-lq_scale_sums lq_scale_sums_neon;
 lq_add_floats lq_add_floats_neon;
 lq_finish_sums lq_finish_sums_neon;
 lq_pool_sums lq_pool_sums_neon;
@@ -252,7 +247,7 @@ lq_windows_outer lq_windows_outer_c, lq_windows_outer_avx2, lq_windows_outer_avx
 lq_gemm_nibbles lq_gemm_nibbles_c, lq_gemm_nibbles_avx2;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
-lq_scale_sums lq_scale_sums_c, lq_scale_sums_avx2, lq_scale_sums_avx512;
+lq_encode_nibbles lq_encode_nibbles_avx2;
 lq_finish_sums lq_finish_sums_c, lq_finish_sums_avx2, lq_finish_sums_avx512;
 lq_pool_sums lq_pool_sums_c, lq_pool_sums_avx2, lq_pool_sums_avx512;
 lq_dense_floats lq_dense_floats_c, lq_dense_floats_avx2, lq_dense_floats_avx512;

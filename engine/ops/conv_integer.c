@@ -42,6 +42,23 @@ struct state {
     struct lq_kernels kernels;
 };
 
+/* The product of these lines, without a place for the sums. */
+static struct lq_nibbles nibbles_of(const struct state *s, int lines, const uint8_t *a)
+{
+    struct lq_nibbles nibbles = {.n = s->geometry.group_out,
+                                 .rows = s->rows,
+                                 .w_bits = s->w_bits,
+                                 .chunk = s->chunk,
+                                 .a = a,
+                                 .w = s->nibbles,
+                                 .a_basis = s->a_basis,
+                                 .w_basis = s->w_basis,
+                                 .pairs = s->pairs};
+
+    nibbles.rows.lines = lines;
+    return nibbles;
+}
+
 static void multiply(const struct state *s, int group, int lines, const void *a, int32_t *sums)
 {
     const struct lq_conv_geometry *g = &s->geometry;
@@ -64,10 +81,12 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
                                                  stride, s->piece});
         return;
     }
-    if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/lower.c */
-        s->kernels.gemm_nibbles(&(struct lq_nibbles){g->group_out, rows, s->w_bits, s->chunk, a,
-                                                     s->nibbles, s->a_basis, s->w_basis, sums,
-                                                     stride, s->pairs});
+    if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/store.c */
+        struct lq_nibbles nibbles = nibbles_of(s, lines, a);
+
+        nibbles.sums = sums;
+        nibbles.stride = stride;
+        s->kernels.gemm_nibbles(&nibbles);
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
@@ -105,6 +124,16 @@ static void sum_rows(const void *state, const void *input, int first, int last, 
             multiply(s, group, last - first, scratch, sums);
         }
     }
+}
+
+static bool code_rows(const void *state, const void *input, int first, int last, uint8_t *scratch,
+                      const struct lq_encode *encode, uint8_t *ret_codes)
+{
+    const struct state *s = state;
+    struct lq_nibbles nibbles = nibbles_of(s, last - first, scratch);
+
+    lq_pad_lines(&s->geometry, s->layout.pixel_bytes, input, first, last, scratch);
+    return s->kernels.encode_nibbles(&nibbles, encode, ret_codes);
 }
 
 /* Elements along k that kernels take together. */
@@ -298,6 +327,8 @@ static int prepare_map(const struct state *s, struct lq_arena *arena,
 
     if (!scale)
         return lq_fail_memory(error);
+    if (s->pairs && s->way == WAY_LINES && s->kernels.encode_nibbles)
+        map.code_rows = code_rows;
     for (int c = 0; c < channels; c++)
         scale[c] = (double)w_scale[c] * (double)spec->input_basis->scale;
     status = lq_integer_map_prepare(arena, spec, &map, ret_step, error);

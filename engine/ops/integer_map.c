@@ -43,9 +43,15 @@ static void run_tile(const struct lq_integer_map *m, const struct work *work, in
 {
     int32_t *sums = (int32_t *)(void *)(scratch + m->sums_offset);
     size_t before = (size_t)first * (size_t)m->map.width;
+    const struct lq_encoder *encoder = &m->epilogue.encoder;
+    const struct lq_run *run = work->run;
 
-    sum_rows(m, work->run, first, last, scratch, sums);
-    lq_epilogue_run(&m->epilogue, work->run, before, sums, (last - first) * m->map.width);
+    if (m->code_rows && m->epilogue.by_sums && !run->integers &&
+        m->code_rows(m->state, run->inputs[0], first, last, scratch, &encoder->encode,
+                     (uint8_t *)run->output + before * encoder->pixel_bytes))
+        return;
+    sum_rows(m, run, first, last, scratch, sums);
+    lq_epilogue_run(&m->epilogue, run, before, sums, (last - first) * m->map.width);
 }
 
 static int clip(int at, int limit)
@@ -158,6 +164,7 @@ int lq_integer_map_prepare(struct lq_arena *arena, const struct lq_step_spec *sp
                                  .tile_rows = lq_integer_map_tile_rows(spec),
                                  .macs = lq_shape_elements(&spec->own) * map_spec->length,
                                  .sum_rows = map_spec->sum_rows,
+                                 .code_rows = map_spec->code_rows,
                                  .state = map_spec->state,
                                  .kernels = *spec->kernels};
     if (spec->pool)

@@ -16,6 +16,11 @@
 typedef void lq_sum_rows(const void *state, const void *input, int first, int last,
                          uint8_t *scratch, int32_t *ret_sums);
 
+/* The codes of these rows straight away, what encode_sums would make of their sums; false: nothing
+ * is done. */
+typedef bool lq_code_rows(const void *state, const void *input, int first, int last,
+                          uint8_t *scratch, const struct lq_encode *encode, uint8_t *ret_codes);
+
 struct lq_integer_map {
     struct lq_map map, out; /* of the sums, and of what is stored */
     bool pools;
@@ -23,7 +28,8 @@ struct lq_integer_map {
     int tile_rows; /* of the map: the most that are computed at once */
     int64_t macs;
     lq_sum_rows *sum_rows;
-    const void *state; /* of sum_rows */
+    lq_code_rows *code_rows; /* or NULL */
+    const void *state;       /* of both */
     struct lq_epilogue epilogue;
     size_t sums_offset, pooled_offset; /* in a worker's scratch */
     struct lq_kernels kernels;
@@ -39,6 +45,7 @@ struct lq_integer_map_spec {
     int length; /* of a dot product */
     size_t row_bytes;
     lq_sum_rows *sum_rows;
+    lq_code_rows *code_rows; /* or NULL */
     const void *state;
 };
 int lq_integer_map_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

@@ -1,4 +1,4 @@
-/* test_encode.c - encoding and scaling of every tier, on random and extreme values, at the edge of
+/* test_encode.c - encoding of every tier, on random and extreme values, at the edge of
  * a page.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -142,47 +142,6 @@ START_TEST(the_definition)
 }
 END_TEST
 
-/* To the bit, zeros of both signs included. */
-START_TEST(tiers_scale_alike)
-{
-    static const float bounds[][2] = {{-INFINITY, INFINITY}, {0, INFINITY}, {0, 6}, {-0.f, 0}};
-
-    for (int trial = 0; trial < 200; trial++) {
-        int channels = rand() % MAX_CHANNELS + 1;
-        size_t size = (size_t)channels * 4;
-        struct guarded scale = guard(size), shift = guard(size), sums = guard(size);
-        struct guarded expected = guard(size), got = guard(size);
-        struct lq_scaling scaling = {channels, (const float *)(void *)scale.bytes,
-                                     (const float *)(void *)shift.bytes, bounds[trial % 4][0],
-                                     bounds[trial % 4][1]};
-
-        for (int c = 0; c < channels; c++) {
-            ((float *)(void *)scale.bytes)[c] = (float)(rand() % 2001 - 1000) / 333;
-            ((float *)(void *)shift.bytes)[c] = rand() % 4 ? (float)(rand() % 2001 - 1000) : -0.f;
-            ((int32_t *)(void *)sums.bytes)[c] = rand() % 4 ? rand() - RAND_MAX / 2 : 0;
-        }
-        lq_scale_sums_c(&scaling, (const int32_t *)(void *)sums.bytes, 1,
-                        (float *)(void *)expected.bytes);
-        for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
-            struct lq_kernels kernels;
-
-            if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
-                continue;
-            memset(got.bytes, 0x55, size);
-            kernels.scale_sums(&scaling, (const int32_t *)(void *)sums.bytes, 1,
-                               (float *)(void *)got.bytes);
-            ck_assert_msg(memcmp(got.bytes, expected.bytes, size) == 0, "%s, %d channels",
-                          lq_cpu_tier_name((enum lq_cpu_tier)tier), channels);
-        }
-        unguard(&scale);
-        unguard(&shift);
-        unguard(&sums);
-        unguard(&expected);
-        unguard(&got);
-    }
-}
-END_TEST
-
 /* Which bits of which byte a code goes to. */
 START_TEST(nibbles)
 {
@@ -244,7 +203,6 @@ int main(void)
     tcase_add_loop_test(tests, tiers_encode_alike, 1, 9);
     tcase_add_loop_test(tests, the_definition, 1, 9);
     tcase_add_test(tests, nibbles);
-    tcase_add_test(tests, tiers_scale_alike);
     tcase_add_test(tests, tiers_add_alike);
     return suite_main("encode", tests);
 }

@@ -312,14 +312,62 @@ START_TEST(tiers_agree)
 }
 END_TEST
 
+/* What a tier makes codes of straight away is what the reference makes of the expected sums. False:
+ * it does not. */
+static bool check_codes(const struct lq_kernels *kernels, const struct lq_nibbles *nibbles,
+                        const int32_t *sums, int pixels)
+{
+    enum { MOST = 48 };
+    int32_t thresholds[3 * MOST], signs[MOST];
+    struct lq_encode encode = {.channels = nibbles->n,
+                               .bits = rand() % 2 + 1,
+                               .form = LQ_CODE_NIBBLES,
+                               .sum_thresholds = thresholds,
+                               .signs = signs,
+                               .stride = MOST};
+    size_t bytes = lq_nibble_bytes(nibbles->n) * (size_t)pixels;
+    struct guarded expected = guard(bytes), got = guard(bytes);
+
+    for (int c = 0; c < nibbles->n; c++) {
+        signs[c] = rand() % 2 * 2 - 1;
+        for (int i = 0; i < 3; i++) { /* sums that occur, mostly */
+            int32_t sum = sums[rand() % pixels * nibbles->n + c] * signs[c] + rand() % 2;
+
+            thresholds[i * MOST + c] = rand() % 8 ? sum : rand() % 2 ? INT32_MAX : -INT32_MAX;
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        encode.entries[i] = rand() % (1 << encode.bits);
+    bool made = kernels->encode_nibbles && kernels->encode_nibbles(nibbles, &encode, got.bytes);
+    if (made) {
+        lq_encode_sums_c(&encode, sums, pixels, expected.bytes);
+        ck_assert_msg(memcmp(got.bytes, expected.bytes, bytes) == 0,
+                      "codes: %d bits, %d columns, %d lines of %d", nibbles->w_bits, nibbles->n,
+                      nibbles->rows.lines, nibbles->rows.width);
+    }
+    unguard(&expected);
+    unguard(&got);
+    return made;
+}
+
 /* Windows that overlap in lines, as a convolution's do, with pairs: what the reference makes of
  * them. */
 START_TEST(nibbles_by_windows)
 {
-    static const int32_t a_basis[2] = {21, -13};
-    int w_bits = _i % 2 + 1, step = 4 * (rand() % 4 + 1), n = rand() % 40 + 1;
+    static const int32_t bases[2][2] = {{21, -13}, {120, 47}};
+    const int32_t *a_basis = bases[_i / 4 % 2];
+    int w_bits = _i % 2 + 1, step = 4 * (rand() % 4 + 1);
+    int n = _i % 4 < 2 ? rand() % 40 + 1 : rand() % 3 * 16 + 16;
     int taps_w = rand() % 4 + 1, taps_h = rand() % 4 + 1, width = rand() % 40 + 1;
     int line_pixels = width + taps_w - 1 + rand() % 3, lines = rand() % 9 + 1;
+    bool usual = _i % 8 > 5; /* a tile of a layer as it occurs */
+
+    if (usual) {
+        taps_w = taps_h = 3;
+        width = 32;
+        line_pixels = 34;
+        lines = 8;
+    }
     int length = taps_h * taps_w * step;
     struct lq_rows rows = {lines,
                            width,
@@ -359,7 +407,7 @@ START_TEST(nibbles_by_windows)
                 *pair = (uint8_t)(i % 2 == 0 ? nibble : (*pair & 15) | nibble << 4);
             }
         }
-        kernels.gemm_nibbles(&(struct lq_nibbles){
+        struct lq_nibbles nibbles = {
             .n = n,
             .rows = rows,
             .w_bits = w_bits,
@@ -370,11 +418,15 @@ START_TEST(nibbles_by_windows)
             .w_basis = (const int32_t *)(const void *)basis.bytes,
             .sums = (int32_t *)(void *)(tier == LQ_CPU_C ? expected.bytes : got.bytes),
             .stride = (size_t)n,
-            .pairs = pairs.bytes});
+            .pairs = pairs.bytes};
+        kernels.gemm_nibbles(&nibbles);
         ck_assert_msg(tier == LQ_CPU_C || memcmp(got.bytes, expected.bytes, count * 4) == 0,
                       "%s: %d bits, %d columns, %dx%d taps of %d bytes, %d lines of %d",
                       lq_cpu_tier_name((enum lq_cpu_tier)tier), w_bits, n, taps_h, taps_w, step,
                       lines, width);
+        bool made = check_codes(&kernels, &nibbles, (const int32_t *)(const void *)expected.bytes,
+                                lines * width);
+        ck_assert_int_ge(made, tier == LQ_CPU_AVX2 && usual);
         unguard(&w);
         unguard(&basis);
     }

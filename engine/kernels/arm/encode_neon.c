@@ -193,26 +193,6 @@ static inline float32x4_t clamp(float32x4_t y, float32x4_t min, float32x4_t max)
     return vbslq_f32(vcgtq_f32(y, max), max, y);
 }
 
-void lq_scale_sums_neon(const struct lq_scaling *s, const int32_t *sums, int pixels,
-                        float *ret_values)
-{
-    float32x4_t min = vdupq_n_f32(s->min), max = vdupq_n_f32(s->max);
-    int full = s->channels / LANES * LANES;
-    struct lq_scaling rest = *s;
-
-    rest.channels -= full;
-    rest.scale += full;
-    rest.shift += full;
-    for (int pixel = 0; pixel < pixels; pixel++, sums += s->channels, ret_values += s->channels) {
-        for (int c = 0; c < full; c += LANES) {
-            float32x4_t y = vmulq_f32(vld1q_f32(s->scale + c), vcvtq_f32_s32(vld1q_s32(sums + c)));
-
-            vst1q_f32(ret_values + c, clamp(vaddq_f32(y, vld1q_f32(s->shift + c)), min, max));
-        }
-        lq_scale_sums_c(&rest, sums + full, 1, ret_values + full);
-    }
-}
-
 void lq_add_floats_neon(const float *a, const float *b, size_t count, float min, float max,
                         float *ret)
 {

@@ -311,33 +311,6 @@ void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int p
         }
 }
 
-void lq_scale_sums_avx2(const struct lq_scaling *s, const int32_t *sums, int pixels,
-                        float *ret_values)
-{
-    __m256 min = _mm256_set1_ps(s->min), max = _mm256_set1_ps(s->max);
-
-    for (int pixel = 0; pixel < pixels; pixel++, sums += s->channels, ret_values += s->channels) {
-        int c = 0;
-
-        for (; c + LANES <= s->channels; c += LANES) {
-            __m256 y = _mm256_cvtepi32_ps(_mm256_loadu_si256((const void *)(sums + c)));
-
-            y = _mm256_mul_ps(_mm256_loadu_ps(s->scale + c), y);
-            y = _mm256_add_ps(y, _mm256_loadu_ps(s->shift + c));
-            /* of equal zeros the second one is taken, as the definition does */
-            _mm256_storeu_ps(ret_values + c, _mm256_min_ps(max, _mm256_max_ps(min, y)));
-        }
-        if (c < s->channels) { /* masked stores are slow */
-            __m256i mask = lane_mask(s->channels - c);
-            __m256 y = _mm256_cvtepi32_ps(_mm256_maskload_epi32(sums + c, mask));
-
-            y = _mm256_mul_ps(_mm256_maskload_ps(s->scale + c, mask), y);
-            y = _mm256_add_ps(y, _mm256_maskload_ps(s->shift + c, mask));
-            _mm256_maskstore_ps(ret_values + c, mask, _mm256_min_ps(max, _mm256_max_ps(min, y)));
-        }
-    }
-}
-
 void lq_add_floats_avx2(const float *a, const float *b, size_t count, float min, float max,
                         float *ret)
 {

@@ -132,24 +132,6 @@ void lq_encode_floats_avx512(const struct lq_encode *e, const float *values, int
         }
 }
 
-void lq_scale_sums_avx512(const struct lq_scaling *s, const int32_t *sums, int pixels,
-                          float *ret_values)
-{
-    __m512 min = _mm512_set1_ps(s->min), max = _mm512_set1_ps(s->max);
-
-    for (int pixel = 0; pixel < pixels; pixel++, sums += s->channels, ret_values += s->channels)
-        for (int c = 0; c < s->channels; c += LANES) {
-            __mmask16 mask = lanes_left(s->channels - c);
-            __m512 y = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(mask, sums + c));
-
-            y = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s->scale + c), y);
-            y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, s->shift + c));
-            /* of equal zeros the second one is taken, as the definition does */
-            y = _mm512_min_ps(max, _mm512_max_ps(min, y));
-            _mm512_mask_storeu_ps(ret_values + c, mask, y);
-        }
-}
-
 void lq_add_floats_avx512(const float *a, const float *b, size_t count, float min, float max,
                           float *ret)
 {

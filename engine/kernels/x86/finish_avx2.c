@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 enum { LANES = 8 };
@@ -52,20 +53,23 @@ static inline __attribute__((always_inline)) __m256 affine(__m256 x, const float
     return _mm256_add_ps(_mm256_mul_ps(load(scale, left), x), load(shift, left));
 }
 
-/* `left` channels from c on, at most a vector. */
-static inline __attribute__((always_inline)) void finish_lanes(const struct lq_finish *f, int c,
-                                                               int left, const int32_t *sums,
-                                                               const float *addend, float *ret_y,
-                                                               float *ret_z)
+/* `left` channels from c on, at most a vector. bounded: the first two clamps do something. */
+static inline __attribute__((always_inline)) void
+finish_lanes(const struct lq_finish *f, const bool bounded, int c, int left, const int32_t *sums,
+             const float *addend, float *ret_y, float *ret_z)
 {
     __m256i s = load_ints(sums + c, left);
     __m256 y;
 
     if (f->offset)
         s = _mm256_add_epi32(s, load_ints(f->offset + c, left));
-    y = clamp(affine(_mm256_cvtepi32_ps(s), f->scale + c, f->shift + c, left), f->first);
+    y = affine(_mm256_cvtepi32_ps(s), f->scale + c, f->shift + c, left);
+    if (bounded)
+        y = clamp(y, f->first);
     if (addend)
-        y = clamp(_mm256_add_ps(y, load(addend + c, left)), f->added);
+        y = _mm256_add_ps(y, load(addend + c, left));
+    if (addend && bounded)
+        y = clamp(y, f->added);
     if (ret_y)
         store(ret_y + c, left, y);
     if (!ret_z)
@@ -75,8 +79,9 @@ static inline __attribute__((always_inline)) void finish_lanes(const struct lq_f
     store(ret_z + c, left, clamp(y, f->next));
 }
 
-void lq_finish_sums_avx2(const struct lq_finish *f, const int32_t *sums, const float *addend,
-                         int pixels, float *ret_y, float *ret_z)
+static inline __attribute__((always_inline)) void
+finish_pixels(const struct lq_finish *f, const bool bounded, const int32_t *sums,
+              const float *addend, int pixels, float *ret_y, float *ret_z)
 {
     const struct lq_finish finish = *f; /* what is stored cannot change it */
     int channels = f->channels;
@@ -85,14 +90,28 @@ void lq_finish_sums_avx2(const struct lq_finish *f, const int32_t *sums, const f
         int c = 0;
 
         for (; c + LANES <= channels; c += LANES)
-            finish_lanes(&finish, c, LANES, sums, addend, ret_y, ret_z);
+            finish_lanes(&finish, bounded, c, LANES, sums, addend, ret_y, ret_z);
         if (c < channels)
-            finish_lanes(&finish, c, channels - c, sums, addend, ret_y, ret_z);
+            finish_lanes(&finish, bounded, c, channels - c, sums, addend, ret_y, ret_z);
         sums += channels;
         addend = addend ? addend + channels : NULL;
         ret_y = ret_y ? ret_y + channels : NULL;
         ret_z = ret_z ? ret_z + channels : NULL;
     }
+}
+
+static bool bounds(struct lq_clamp to)
+{
+    return to.min > -INFINITY || to.max < INFINITY;
+}
+
+void lq_finish_sums_avx2(const struct lq_finish *f, const int32_t *sums, const float *addend,
+                         int pixels, float *ret_y, float *ret_z)
+{
+    if (bounds(f->first) || bounds(f->added))
+        finish_pixels(f, true, sums, addend, pixels, ret_y, ret_z);
+    else
+        finish_pixels(f, false, sums, addend, pixels, ret_y, ret_z);
 }
 
 enum { VECTORS = 4 }; /* of a pixel at once: a tap is a loop's turn, whatever it loads */

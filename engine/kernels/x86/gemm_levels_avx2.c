@@ -1,14 +1,11 @@
 /* gemm_levels_avx2.c - products of integer levels: 8 columns a vector, VPMADDWD on levels of 16
- * bits, VPMADDUBSW on bytes.
+ * bits.
  *
  * SPDX-License-Identifier: Apache-2.0
- *
- * VPMADDUBSW adds two products in 16 bits, where the caller's bound keeps them.
  */
 #include "kernels/x86/product.h"
 
 #include <immintrin.h>
-#include <stdbool.h>
 #include <string.h>
 
 enum { LANES = 8, ROWS = 6, WORD = LQ_PRODUCT_WORD };
@@ -30,18 +27,14 @@ static inline __m256i broadcast(const uint8_t *a, size_t count)
 }
 
 static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, __m256i levels,
-                                                                  __m256i weights, bool bytes)
+                                                                  __m256i weights)
 {
-    if (bytes) {
-        levels = _mm256_maddubs_epi16(levels, weights);
-        weights = _mm256_set1_epi16(1);
-    }
     return _mm256_add_epi32(sum, _mm256_madd_epi16(levels, weights));
 }
 
 /* Rows row .. row + rows - 1 of the line. */
-static inline __attribute__((always_inline)) void tile(const struct lq_product *p, bool bytes,
-                                                       int rows, int row, const struct strip *strip)
+static inline __attribute__((always_inline)) void tile(const struct lq_product *p, int rows,
+                                                       int row, const struct strip *strip)
 {
     __m256i sums[ROWS];
     const uint8_t *a = strip->a + (size_t)row * p->step, *w = strip->w;
@@ -58,15 +51,15 @@ static inline __attribute__((always_inline)) void tile(const struct lq_product *
             __m256i weights = _mm256_loadu_si256((const void *)w);
 
             for (int r = 0; r < rows; r++)
-                sums[r] = add_products(sums[r], broadcast(at + (size_t)r * step + k, WORD), weights,
-                                       bytes);
+                sums[r] =
+                    add_products(sums[r], broadcast(at + (size_t)r * step + k, WORD), weights);
         }
         if (k < end) {
             __m256i weights = _mm256_loadu_si256((const void *)w);
 
             for (int r = 0; r < rows; r++)
-                sums[r] = add_products(sums[r], broadcast(at + (size_t)r * step + k, end - k),
-                                       weights, bytes);
+                sums[r] =
+                    add_products(sums[r], broadcast(at + (size_t)r * step + k, end - k), weights);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -115,26 +108,26 @@ static void wide_tile(const struct lq_product *p, const uint8_t *a, const uint8_
 }
 
 /* From `row` on, `rows` at a time; where they end. */
-static inline __attribute__((always_inline)) int tiles(const struct lq_product *p, bool bytes,
-                                                       int rows, int row, const struct strip *strip)
+static inline __attribute__((always_inline)) int tiles(const struct lq_product *p, int rows,
+                                                       int row, const struct strip *strip)
 {
     for (; row + rows <= p->width; row += rows)
-        tile(p, bytes, rows, row, strip);
+        tile(p, rows, row, strip);
     return row;
 }
 
-static inline __attribute__((always_inline)) void
-line_by_panel(const struct lq_product *p, bool bytes, const struct strip *strip)
+static inline __attribute__((always_inline)) void line_by_panel(const struct lq_product *p,
+                                                                const struct strip *strip)
 {
     int row = 0;
 
-    row = tiles(p, bytes, ROWS, row, strip);
-    row = tiles(p, bytes, 4, row, strip);
-    tiles(p, bytes, 1, row, strip);
+    row = tiles(p, ROWS, row, strip);
+    row = tiles(p, 4, row, strip);
+    tiles(p, 1, row, strip);
 }
 
 /* A panel's weights stay in cache while all rows pass by. */
-static inline __attribute__((always_inline)) void multiply(const struct lq_product *p, bool bytes)
+static inline __attribute__((always_inline)) void multiply(const struct lq_product *p)
 {
     size_t panel = lq_product_panel_bytes(p, LANES), line_sums = (size_t)p->width * p->stride;
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -147,7 +140,7 @@ static inline __attribute__((always_inline)) void multiply(const struct lq_produ
         for (int line = 0; line < p->lines; line++) {
             strip.a = p->a + (size_t)line * p->line;
             strip.sums = p->sums + (size_t)line * line_sums + col;
-            line_by_panel(p, bytes, &strip);
+            line_by_panel(p, &strip);
         }
     }
 }
@@ -167,7 +160,7 @@ static void wide_columns(const struct lq_product *p, int col)
             wide_tile(p, strip.a + (size_t)row * p->step, w, w + panel,
                       strip.sums + (size_t)row * p->stride);
         for (int side = 0; side < 2; side++) {
-            tiles(p, false, 1, tiles(p, false, 4, row, &strip), &strip);
+            tiles(p, 1, tiles(p, 4, row, &strip), &strip);
             strip.w += panel;
             strip.sums += LANES;
         }
@@ -187,5 +180,5 @@ void lq_gemm_levels_avx2(const struct lq_levels *levels)
     rest.n -= wide;
     rest.w += (size_t)(wide / LANES) * lq_product_panel_bytes(&product, LANES);
     rest.sums += wide;
-    multiply(&rest, false);
+    multiply(&rest);
 }
