@@ -54,6 +54,9 @@ static const struct sockaddr_un *start(void)
     set("workers", "1");
     set("max_header_bytes", "4096");
     set("max_body_bytes", "65536");
+    set("header_timeout_ms", "300"); /* what a request without its end may cost */
+    set("body_timeout_ms", "300");
+    set("idle_timeout_ms", "300");
     snprintf(text, sizeof(text), "unix:%s/s", folder);
     set("admin_listen", text);
     FUZZ_CHECK(app_start(&app, &error) == LQ_OK);
