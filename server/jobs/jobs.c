@@ -375,8 +375,9 @@ static void handle(struct jobs *jobs, struct message *message)
     }
 }
 
-/* The next message; NULL: news, the heartbeat, or the end. */
-static struct message *next_message(struct jobs *jobs, bool *ret_news, bool *ret_stopping)
+/* The next message; NULL: news, the heartbeat, or the end: it has come, which *stopping did not say
+ * yet, or there is nothing left to wait for. */
+static struct message *next_message(struct jobs *jobs, bool *ret_news, bool *stopping)
 {
     struct timespec until = {jobs->heartbeat_us / 1000000, jobs->heartbeat_us % 1000000 * 1000};
     struct message *message;
@@ -384,7 +385,7 @@ static struct message *next_message(struct jobs *jobs, bool *ret_news, bool *ret
 
     pthread_mutex_lock(&jobs->lock);
     while (!jobs->first && !jobs->news && code != ETIMEDOUT &&
-           (!jobs->stopping || jobs->run || jobs->publications))
+           (!jobs->stopping || (*stopping && (jobs->run || jobs->publications))))
         code = jobs->listeners ? pthread_cond_timedwait(&jobs->sent, &jobs->lock, &until)
                                : pthread_cond_wait(&jobs->sent, &jobs->lock);
     message = jobs->first;
@@ -395,7 +396,7 @@ static struct message *next_message(struct jobs *jobs, bool *ret_news, bool *ret
         jobs->orders -= message->kind == MESSAGE_ORDER;
     }
     *ret_news = jobs->news;
-    *ret_stopping = jobs->stopping;
+    *stopping = jobs->stopping;
     jobs->news = false;
     pthread_mutex_unlock(&jobs->lock);
     return message;

@@ -17,6 +17,25 @@ static struct run *run_of(const struct jobs *jobs, int64_t job)
     return jobs->run && jobs->run->job == job ? jobs->run : NULL;
 }
 
+/* The job; one that ended when its end could not be saved (a full disk) is interrupted now. */
+static int find_job(struct jobs *jobs, int64_t id, struct job *ret_job, struct lq_error *error)
+{
+    struct job job;
+    int status = store_job(jobs->store, id, &job, error);
+
+    if (status != LQ_OK)
+        return status;
+    if ((job.state == JOB_RUNNING || job.state == JOB_EVALUATING) && !run_of(jobs, id) &&
+        jobs->publications == 0) {
+        job.state = JOB_INTERRUPTED;
+        job.ended_ms = jobs_now_ms();
+        snprintf(job.reason, sizeof(job.reason), "its end could not be saved");
+        jobs_settle(jobs, &job, NULL, NULL); /* said, saved or not */
+    }
+    *ret_job = job;
+    return LQ_OK;
+}
+
 /* ------------------------------------------------------------------------------------------------
  * New jobs
  */
@@ -89,7 +108,7 @@ static int resume(struct jobs *jobs, const struct jobs_order *order, struct text
                   struct lq_error *error)
 {
     struct job job;
-    int status = store_job(jobs->store, order->number, &job, error);
+    int status = find_job(jobs, order->number, &job, error);
 
     if (status != LQ_OK)
         return status;
@@ -169,7 +188,7 @@ static int show(struct jobs *jobs, const struct jobs_order *order, struct text *
                 struct lq_error *error)
 {
     struct job job;
-    int status = store_job(jobs->store, order->number, &job, error);
+    int status = find_job(jobs, order->number, &job, error);
 
     if (status != LQ_OK)
         return status;
@@ -182,7 +201,7 @@ static int listen_to(struct jobs *jobs, const struct jobs_order *order, struct t
                      struct lq_error *error)
 {
     struct job job;
-    int status = store_job(jobs->store, order->number, &job, error);
+    int status = find_job(jobs, order->number, &job, error);
 
     (void)json;
     if (status != LQ_OK)
@@ -219,7 +238,7 @@ static int cancel(struct jobs *jobs, const struct jobs_order *order, struct text
 {
     struct run *run = run_of(jobs, order->number);
     struct job job;
-    int go = RUN_GO, status = store_job(jobs->store, order->number, &job, error);
+    int go = RUN_GO, status = find_job(jobs, order->number, &job, error);
 
     if (status != LQ_OK)
         return status;

@@ -220,7 +220,7 @@ static int walk(const struct config *config, const struct jobs_order *order,
 
     *ret_census = (struct census){0, 0, MAGIC_SIZE};
     while (status == LQ_OK) {
-        struct record record;
+        struct record record = {-1, 0, 0};
 
         status = source.tar ? next_of_tar(&source, &more, &picture, error)
                             : next_of_form(&source, &more, &picture, error);

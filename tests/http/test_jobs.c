@@ -182,10 +182,11 @@ static void await_end(const struct daemon *d, int job, const char *wanted)
 #define ANY  "\"guard\":{\"hold_out\":2,\"bound\":100}"
 #define TASK "{\"mode\":\"calibrate\",\"data\":{\"folder\":\"set\"}," ANY "}"
 #define TUNE "/admin/models/tiny/finetune"
-/* Takes long enough to be met while it runs. */
+/* Goes on until it is ended: its candidate waits for live pictures that nobody sends. */
 #define SLOW                                                                                       \
-    "{\"mode\":\"quantizers\",\"data\":{\"folder\":\"set\"}," ANY ",\"options\":{\"epochs\":1000}" \
-    "}"
+    "{\"mode\":\"calibrate\",\"data\":{\"folder\":\"set\"},\"guard\":{\"hold_out\":2,\"bound\":"   \
+    "100,"                                                                                         \
+    "\"canary\":{\"images\":1000,\"seconds\":3600}}}"
 
 static struct answer upload(const struct daemon *d, const char *path, const char *type,
                             const void *body, size_t size)
@@ -318,7 +319,7 @@ START_TEST(interrupted_and_resumed)
 
     daemon_start(&d, arguments(NULL, NULL));
     expect(&d, "POST", TUNE, SLOW, 202, NULL);
-    while (!strstr(expect(&d, "GET", "/admin/jobs/1", NULL, 200, NULL), "\"state\":\"running\""))
+    while (!strstr(expect(&d, "GET", "/admin/jobs/1", NULL, 200, NULL), "\"state\":\"evaluating\""))
         clock_sleep_us(1000);
     expect(&d, "POST", TUNE, TASK, 202, "queued");
     ck_assert_int_eq(daemon_end(&d), 0);
