@@ -168,6 +168,9 @@ $(patsubst %.c,$(BUILD)/%,$(CORRUPT)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/liblq.a
 	$(call say,LD)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
+shift: $(BUILD)/lqnet $(BUILD)/tests/bench/corrupt ## fine-tuning on shifted images (MODEL=FILE.lq of CIFAR-10, LQ_DATA=folder)
+	@sh tests/bench/shift.sh $(BUILD) $(MODEL) $(LQ_DATA)/cifar-10-batches-bin
+
 load: $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(LOAD)) ## the daemon under load (PART=..., see tests/bench/load.sh)
 	@$(MAKE) --no-print-directory deps DEPS=LOAD_PACKAGES
 	@bash tests/bench/load.sh $(BUILD) $(PART)

@@ -199,7 +199,12 @@ static int fit_basis(struct calibrating *c, const struct lq_node *node)
 static int calibrate_node(struct calibrating *c, int index)
 {
     const struct lq_node *node = &c->graph->nodes[index];
-    struct lq_walk_node walk = {c->graph, index, c->input->count, c->input->kernels, c->pool};
+    struct lq_walk_node walk = {.graph = c->graph,
+                                .node = index,
+                                .count = c->input->count,
+                                .kernels = c->input->kernels,
+                                .pool = c->pool,
+                                .quick = true};
     const float *inputs[LQ_MAX_INPUTS];
     int status = LQ_OK;
 

@@ -11,18 +11,23 @@
 #include <time.h>
 
 #include "base/status.h"
+#include "graph/lower.h"
 #include "train/calibrate.h"
 #include "train/walk.h"
 
-#define MEASURED 256 /* images that layers are measured on, before and after */
-#define AT_ONCE  64  /* images read between two looks at whether to go on */
+#define MEASURED 256  /* images that layers are measured on, before and after */
+#define MOST     8192 /* images to calibrate on */
+#define AT_ONCE  64   /* images read between two looks at whether to go on */
 
 struct finetuning {
     const struct lq_finetune_input *input;
     const struct lq_finetune_options *options;
     struct lq_dataset *images; /* the part that is used */
     struct lq_augmentation augmentation;
-    struct lq_graph *graph; /* the copy */
+    float *calibration;        /* images, as augmented */
+    struct lq_trained trained; /* the copy */
+    bool labelled;             /* all images are */
+    double distillation;       /* in force */
     struct lq_finetune_report report;
     const char *stage;
     double began; /* the stage, seconds */
@@ -136,14 +141,17 @@ static int read_images(struct finetuning *f, int64_t count, bool augment, float 
 static int check_labels(const struct finetuning *f)
 {
     int classes = lq_graph_classes(f->input->graph);
+    bool needed = f->options->mode != LQ_FINETUNE_CALIBRATE && f->distillation < 1;
 
     for (int64_t i = 0; i < lq_dataset_count(f->images); i++) {
         int64_t label = lq_dataset_label(f->images, i);
         char name[256];
 
-        if (label < classes)
+        if (label < classes && (label >= 0 || !needed))
             continue;
         lq_dataset_name(f->images, i, name, sizeof(name));
+        if (label < 0)
+            return lq_fail(f->error, LQ_ERR_INVALID, "%s: its class is not known", name);
         return lq_fail(f->error, LQ_ERR_INVALID, "%s: class %lld, the network has %d", name,
                        (long long)label, classes);
     }
@@ -187,25 +195,23 @@ static int64_t fitting(const struct finetuning *f, int64_t most)
     return most < fit ? most : fit;
 }
 
-static int calibrate(struct finetuning *f, struct lq_graph *graph)
+/* On augmented images, read once. */
+static int calibrate(struct finetuning *f, struct lq_graph *graph, unsigned steps, double keep)
 {
-    const struct lq_finetune_options *o = f->options;
     int64_t count = lq_dataset_count(f->images);
-    struct walk_report report = {f, (int)fitting(f, count)};
+    struct walk_report report = {f, (int)fitting(f, count < MOST ? count : MOST)};
     struct lq_calibrate_input input;
-    float *images;
-    int status = read_images(f, report.count, true, &images);
+    int status = LQ_OK;
 
+    if (!f->calibration)
+        status = read_images(f, report.count, true, &f->calibration);
     if (status != LQ_OK)
         return status;
     begin(f, "calibrate");
-    input = calibrate_input(f, images, &report);
-    input.steps = o->steps;
-    input.blend = o->keep;
-    status = lq_calibrate_graph(graph, &input, NULL, NULL, f->error);
-    free(images);
-    f->report.images = report.count;
-    return status;
+    input = calibrate_input(f, f->calibration, &report);
+    input.steps = steps;
+    input.blend = keep;
+    return lq_calibrate_graph(graph, &input, NULL, NULL, f->error);
 }
 
 /* Fills in `before`, or else `after`, of the report's layers. */
@@ -248,26 +254,126 @@ static int measure(struct finetuning *f, struct lq_graph *graph, bool after)
 }
 
 /* ------------------------------------------------------------------------------------------------
+ * Training
+ */
+
+static bool on_train(void *context, const struct lq_train_event *e)
+{
+    struct finetuning *f = context;
+    struct lq_finetune_event event = {.stage = "train",
+                                      .done = e->step,
+                                      .total = e->steps,
+                                      .loss = e->loss,
+                                      .accuracy = f->labelled ? e->accuracy : -1,
+                                      .images_per_s = e->images_per_s,
+                                      .seconds_left = e->seconds_left};
+
+    if (e->kind == LQ_TRAIN_EPOCH)
+        f->report.loss = e->loss;
+    return f->options->event && f->options->event(f->options->context, &event);
+}
+
+/* A teacher of its own sees the same images, so it is calibrated too. */
+static int make_teacher(struct finetuning *f, struct lq_graph **ret_graph,
+                        struct lq_program **ret_program)
+{
+    struct lq_lower_options lower = {LQ_FORM_AUTO, false, f->input->kernels};
+    const struct lq_graph *from = f->input->teacher ? f->input->teacher : f->trained.graph;
+    struct lq_graph *graph;
+    int status = lq_graph_copy(from, NULL, &graph, f->error);
+
+    if (status != LQ_OK)
+        return status;
+    if (f->input->teacher)
+        status = calibrate(f, graph, LQ_FINETUNE_STATISTICS, f->options->keep);
+    if (status == LQ_OK)
+        status = lq_program_create(graph, &lower, ret_program, f->error);
+    if (status == LQ_OK)
+        *ret_graph = graph;
+    else
+        lq_graph_destroy(graph);
+    return status;
+}
+
+static int run_trainer(struct finetuning *f, const struct lq_program *teacher,
+                       struct lq_trained *ret_trained)
+{
+    const struct lq_finetune_options *o = f->options;
+    bool joint = o->mode == LQ_FINETUNE_JOINT;
+    struct lq_train_options options = {.batch = o->batch,
+                                       .epochs = o->epochs,
+                                       .rate = o->rate,
+                                       .curve = LQ_RATE_LINEAR,
+                                       .basis_rate = o->basis_rate,
+                                       .distillation = f->distillation,
+                                       .temperature = o->temperature,
+                                       .augmentation = o->augmentation,
+                                       .seed = o->seed,
+                                       .threads = o->threads,
+                                       .event = on_train,
+                                       .context = f};
+    struct lq_trainer_input input = {.graph = f->trained.graph,
+                                     .latent = joint ? f->input->latent : NULL,
+                                     .teacher = teacher,
+                                     .train = f->images,
+                                     .kernels = f->input->kernels,
+                                     .fixed_weights = !joint,
+                                     .keeps_provenance = true};
+    int status = lq_train_resolve(&options, &options, f->error);
+
+    return status == LQ_OK ? lq_trainer_run(&input, &options, ret_trained, f->error) : status;
+}
+
+static int train(struct finetuning *f)
+{
+    struct lq_program *teacher = NULL;
+    struct lq_graph *teacher_graph = NULL;
+    struct lq_trained trained;
+    int status = LQ_OK;
+
+    if (f->distillation > 0)
+        status = make_teacher(f, &teacher_graph, &teacher);
+    begin(f, "train");
+    if (status == LQ_OK)
+        status = run_trainer(f, teacher, &trained);
+    lq_program_destroy(teacher);
+    lq_graph_destroy(teacher_graph);
+    if (status != LQ_OK)
+        return status;
+    lq_graph_destroy(f->trained.graph);
+    f->trained = trained;
+    return calibrate(f, f->trained.graph, LQ_FINETUNE_STATISTICS, 0);
+}
+
+/* ------------------------------------------------------------------------------------------------
  * The whole
  */
 
-static int add_provenance(struct finetuning *f, struct lq_graph **graph)
+static int add_provenance(struct finetuning *f)
 {
+    static const char *const steps[] = {"", "statistics", "bases", "statistics and bases"};
     const struct lq_finetune_options *o = f->options;
     struct lq_entry entry = {"finetuned", NULL};
-    struct lq_graph *copy;
+    struct lq_graph **graphs[] = {&f->trained.graph, &f->trained.latent}, *copy;
     char text[320];
-    int status;
+    int length = snprintf(text, sizeof(text), "%s, %lld images, %s, seed %llu, %s, keep %g",
+                          lq_finetune_mode_name(o->mode), (long long)f->report.images,
+                          o->augmentation, (unsigned long long)o->seed, steps[o->steps], o->keep);
+    int status = LQ_OK;
 
-    snprintf(text, sizeof(text), "%s, %lld images, %s, seed %llu, %s%s%s, keep %g",
-             lq_finetune_mode_name(o->mode), (long long)f->report.images, o->augmentation,
-             (unsigned long long)o->seed, o->steps & LQ_FINETUNE_STATISTICS ? "statistics" : "",
-             o->steps == 3 ? " and " : "", o->steps & LQ_FINETUNE_BASES ? "bases" : "", o->keep);
+    if (o->mode != LQ_FINETUNE_CALIBRATE && length < (int)sizeof(text))
+        snprintf(text + length, sizeof(text) - (size_t)length,
+                 ", %d epochs, batch %d, rate %g, bases %g, distillation %g at %g", o->epochs,
+                 o->batch, o->rate, o->basis_rate, f->distillation, o->temperature);
     entry.value = text;
-    status = lq_graph_copy(*graph, &entry, &copy, f->error);
-    if (status == LQ_OK) {
-        lq_graph_destroy(*graph);
-        *graph = copy;
+    for (int i = 0; i < 2 && status == LQ_OK; i++) {
+        if (!*graphs[i])
+            continue;
+        status = lq_graph_copy(*graphs[i], &entry, &copy, f->error);
+        if (status == LQ_OK) {
+            lq_graph_destroy(*graphs[i]);
+            *graphs[i] = copy;
+        }
     }
     return status;
 }
@@ -278,12 +384,19 @@ static int start(struct finetuning *f)
     const struct lq_dataset_selection selection = {.limit = o->images};
     int status = lq_dataset_select(f->input->dataset, &selection, &f->images, f->error);
 
-    if (status == LQ_OK)
-        status = check_labels(f);
+    if (status != LQ_OK)
+        return status;
+    f->report.images = lq_dataset_count(f->images);
+    f->labelled = lq_dataset_labelled(f->images);
+    f->distillation = o->distillation > 0 ? o->distillation : f->labelled ? 0 : 1;
+    status = check_labels(f);
+    if (status == LQ_OK && o->mode == LQ_FINETUNE_JOINT && !f->input->latent)
+        status = lq_fail(f->error, LQ_ERR_INVALID,
+                         "mode joint needs the float network behind the quantized one");
     if (status == LQ_OK)
         status = lq_augmentation_parse(o->augmentation, &f->augmentation, f->error);
     if (status == LQ_OK)
-        status = lq_graph_copy(f->input->graph, NULL, &f->graph, f->error);
+        status = lq_graph_copy(f->input->graph, NULL, &f->trained.graph, f->error);
     return status;
 }
 
@@ -297,23 +410,24 @@ int lq_finetune_graph(const struct lq_finetune_input *input,
     int status = start(&f);
 
     if (status == LQ_OK)
-        status = measure(&f, f.graph, false);
+        status = measure(&f, f.trained.graph, false);
     if (status == LQ_OK)
-        status = calibrate(&f, f.graph);
+        status = calibrate(&f, f.trained.graph, options->steps, options->keep);
     if (status == LQ_OK && options->mode != LQ_FINETUNE_CALIBRATE)
-        status =
-            lq_fail(error, LQ_ERR_UNSUPPORTED, "mode '%s'", lq_finetune_mode_name(options->mode));
+        status = train(&f);
     if (status == LQ_OK)
-        status = measure(&f, f.graph, true);
+        status = measure(&f, f.trained.graph, true);
     if (status == LQ_OK)
-        status = add_provenance(&f, &f.graph);
+        status = add_provenance(&f);
     lq_dataset_close(f.images);
+    free(f.calibration);
     f.report.seconds = now() - started;
     if (status == LQ_OK) {
-        *ret_trained = (struct lq_trained){.graph = f.graph};
+        *ret_trained = f.trained;
         *ret_report = f.report;
     } else {
-        lq_graph_destroy(f.graph);
+        lq_graph_destroy(f.trained.graph);
+        lq_graph_destroy(f.trained.latent);
         free(f.report.layers);
     }
     return status;

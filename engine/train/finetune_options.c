@@ -41,7 +41,7 @@ static int check_ranges(const struct lq_finetune_options *o, struct lq_error *er
                                    {"epochs", o->epochs, 1, 10000},
                                    {"batch", o->batch, 1, 4096},
                                    {"rate", o->rate, 1e-9, 1000},
-                                   {"basis rate", o->basis_rate, 1e-9, 1000},
+                                   {"basis rate", o->basis_rate, 0, 1000},
                                    {"distillation", o->distillation, 0, 1},
                                    {"temperature", o->temperature, 0.01, 1000}};
 
@@ -76,8 +76,8 @@ int lq_finetune_resolve(const struct lq_finetune_options *options, const struct 
     if (o.batch == 0)
         o.batch = 100;
     if (o.rate == 0)
-        o.rate = 0.01;
-    if (o.basis_rate == 0)
+        o.rate = o.mode == LQ_FINETUNE_QUANTIZERS ? 0.03 : 0.01;
+    if (o.basis_rate == 0 && o.mode == LQ_FINETUNE_QUANTIZERS)
         o.basis_rate = 1;
     if (o.temperature == 0)
         o.temperature = 3;

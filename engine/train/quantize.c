@@ -64,7 +64,7 @@ int64_t lq_quantize_image_limit(const struct lq_graph *graph)
 static int run_node(struct quantizing *q, const struct lq_graph *graph, int node,
                     const float *const *inputs, float **ret_output)
 {
-    struct lq_walk_node walk = {graph, node, q->count, q->input->kernels, q->pool};
+    struct lq_walk_node walk = {graph, node, q->count, q->input->kernels, q->pool, false};
     const struct lq_shape *shape = &graph->values[graph->nodes[node].output].shape;
     float *output = lq_alloc((size_t)q->count, (size_t)lq_shape_elements(shape) * sizeof(*output));
     int status =

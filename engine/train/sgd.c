@@ -15,7 +15,7 @@ void lq_sgd_step(const struct lq_sgd *sgd, struct lq_tape *tape, float *velocity
         const struct lq_tape_param *p = lq_tape_param(tape, i);
         float decay = p->decays ? (float)sgd->decay : 0;
 
-        for (size_t at = p->offset; at < p->offset + p->count; at++) {
+        for (size_t at = p->offset; p->learns && at < p->offset + p->count; at++) {
             float g = gradients[at] + decay * values[at], v = momentum * velocity[at] + g;
 
             velocity[at] = v;

@@ -30,6 +30,8 @@ struct lq_tape_options {
     enum lq_quantizer_kind quantizer;
     double basis_momentum;      /* of the bases' moving average: 0.9 */
     bool basis_gradients;       /* bases learn by lq_tape_step_bases instead of QEM */
+    bool fixed_weights;         /* codes and float weights stay as they are in the graph: of the
+                                   weights, only the bases learn, by their gradients */
     double statistics_momentum; /* of running means and variances: 0.9 */
 };
 
@@ -53,6 +55,7 @@ struct lq_tape_param {
     char name[2 * LQ_MAX_NAME]; /* NODE.PARAM */
     size_t offset, count;       /* in the tape's arrays */
     bool decays;
+    bool learns; /* false: it stays */
 };
 int lq_tape_param_count(const struct lq_tape *tape);
 const struct lq_tape_param *lq_tape_param(const struct lq_tape *tape, int index);

@@ -7,6 +7,27 @@
 
 #include "train/tape_internal.h"
 
+/* Sums by level, from those of the values above each threshold: without branches that depend on the
+ * values. LEVELS: a constant. */
+#define ADD_LEVELS(LEVELS)                                                                         \
+    static void add_levels_##LEVELS(const float *thresholds, const float *y, const float *d,       \
+                                    size_t count, double *sums)                                    \
+    {                                                                                              \
+        double above[LEVELS] = {0};                                                                \
+                                                                                                   \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            double all = (double)d[i];                                                             \
+                                                                                                   \
+            above[0] += all;                                                                       \
+            for (int level = 1; level < (LEVELS); level++)                                         \
+                above[level] += y[i] > thresholds[level - 1] ? all : 0;                            \
+        }                                                                                          \
+        for (int level = 0; level < (LEVELS); level++)                                             \
+            sums[level] += above[level] - (level + 1 < (LEVELS) ? above[level + 1] : 0);           \
+    }
+ADD_LEVELS(2)
+ADD_LEVELS(4)
+
 void lq_tape_add_level_gradients(const struct activation_quantizer *q, const float *y,
                                  const float *d, size_t count, const struct span *span)
 {
@@ -14,8 +35,13 @@ void lq_tape_add_level_gradients(const struct activation_quantizer *q, const flo
 
     if (span->opens)
         memset(sums, 0, ((size_t)1 << q->bits) * sizeof(*sums));
-    for (size_t i = 0; i < count; i++)
-        sums[lq_quantizer_level(&q->quantizer, y[i])] += (double)d[i];
+    if (q->bits == 1)
+        add_levels_2(q->quantizer.thresholds, y, d, count, sums);
+    else if (q->bits == 2)
+        add_levels_4(q->quantizer.thresholds, y, d, count, sums);
+    else
+        for (size_t i = 0; i < count; i++)
+            sums[lq_quantizer_level(&q->quantizer, y[i])] += (double)d[i];
 }
 
 /* Bit i of a level's code, as what multiplies basis value i. */
@@ -48,12 +74,18 @@ static void step_weights(const struct lq_tape *tape, const struct weight_quantiz
     for (size_t row = 0; row < (size_t)q->rows; row++) {
         double sums[LQ_MAX_LEVELS] = {0};
         size_t at = q->offset + row * (size_t)q->length, bits = (size_t)q->bits;
+        const uint8_t *codes = q->codes ? q->codes + row * (size_t)q->length : NULL;
+        uint8_t levels[LQ_MAX_LEVELS];
         struct lq_quantizer quantizer;
 
         lq_quantizer_init_snapped(&quantizer, &q->snapped[row]);
-        for (size_t k = at; k < at + (size_t)q->length; k++)
-            sums[lq_quantizer_level(&quantizer, tape->numbers_values[k])] +=
-                (double)tape->gradients[k];
+        lq_tape_levels_of_codes(&quantizer, levels);
+        for (size_t k = 0; k < (size_t)q->length; k++) {
+            int level = codes ? levels[codes[k]]
+                              : lq_quantizer_level(&quantizer, tape->numbers_values[at + k]);
+
+            sums[level] += (double)tape->gradients[at + k];
+        }
         step_basis(&quantizer, sums, q->length, rate_and_momentum, q->velocity + row * bits,
                    q->basis + row * bits);
     }

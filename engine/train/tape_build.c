@@ -20,6 +20,7 @@ int lq_tape_add_param(struct lq_tape *tape, const struct lq_node *node, enum lq_
     struct lq_tape_param *p = &tape->params[tape->param_count++];
 
     *p = (struct lq_tape_param){.offset = tape->numbers, .count = count, .decays = decays};
+    p->learns = !tape->options.fixed_weights || param != LQ_PARAM_WEIGHT;
     snprintf(p->name, sizeof(p->name), "%s.%s", node->name, lq_param_text(param));
     if (data)
         memcpy(tape->numbers_values + p->offset, data, count * sizeof(float));

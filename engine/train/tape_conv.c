@@ -15,6 +15,7 @@ struct conv {
     int64_t pixels;
     size_t weight, bias, length; /* offsets; numbers of the weights */
     bool biased;
+    bool learns;                              /* the weights, or their bases */
     const struct weight_quantizer *quantizer; /* NULL: float weights */
     struct lq_conv_train all;                 /* of a lane's images */
     float *packed[2];                         /* weights, for forward and backward */
@@ -69,8 +70,9 @@ static void conv_backward(struct lq_tape *tape, struct op *op, const struct span
 
     init_call(tape, op, span, &conv, &work);
     work.add = !span->opens;
-    lq_conv_add_sums(&conv, &work, lq_tape_data(tape, op->inputs[0], span), d_y,
-                     c->sums + (size_t)span->part * c->part_floats);
+    if (c->learns)
+        lq_conv_add_sums(&conv, &work, lq_tape_data(tape, op->inputs[0], span), d_y,
+                         c->sums + (size_t)span->part * c->part_floats);
     if (op->gives[0]) {
         work.add = op->adds[0];
         lq_conv_backward_input(&conv, &work, d_y, c->packed[1],
@@ -88,7 +90,8 @@ static void conv_end(struct lq_tape *tape, struct op *op)
     const struct conv *c = op->state;
     int parts = lq_tape_parts(tape);
 
-    lq_conv_finish_sums(&c->all, c->sums, parts, tape->gradients + c->weight);
+    if (c->learns)
+        lq_conv_finish_sums(&c->all, c->sums, parts, tape->gradients + c->weight);
     for (int i = 0; c->biased && i < c->channels; i++) {
         double sum = 0;
 
@@ -100,7 +103,7 @@ static void conv_end(struct lq_tape *tape, struct op *op)
 
 /* Weights of a quantized layer, as they are decoded. */
 static int decode(struct lq_tape *tape, const struct lq_node *node, size_t rows, size_t length,
-                  float *ret_weights)
+                  uint8_t **ret_codes, float *ret_weights)
 {
     int bits = node->attributes.bits;
     const int16_t *basis = node->params[LQ_PARAM_BASIS]->data;
@@ -117,6 +120,7 @@ static int decode(struct lq_tape *tape, const struct lq_node *node, size_t rows,
                 (float)lq_code_level_raw(LQ_CODE_SIGNED, bits, basis + row * (size_t)bits,
                                          codes[row * length + k]) *
                 scale[row];
+    *ret_codes = codes;
     return LQ_OK;
 }
 
@@ -126,16 +130,21 @@ static int add_weights(struct lq_tape *tape, const struct lq_node *node, struct 
     const struct lq_tensor *bias = node->params[LQ_PARAM_BIAS];
     size_t rows = (size_t)c->channels;
     struct weight_quantizer *quantizer;
+    uint8_t *codes;
     int status = lq_tape_add_param(tape, node, LQ_PARAM_WEIGHT, c->length, true,
                                    weight ? weight->data : NULL, &c->weight);
 
     if (status == LQ_OK && !weight) {
-        status = decode(tape, node, rows, c->length / rows, tape->numbers_values + c->weight);
+        status =
+            decode(tape, node, rows, c->length / rows, &codes, tape->numbers_values + c->weight);
         if (status == LQ_OK)
             status = lq_tape_add_weight_quantizer(tape, node, c->weight, &quantizer);
         if (status == LQ_OK)
             c->quantizer = quantizer;
+        if (status == LQ_OK && tape->options.fixed_weights)
+            quantizer->codes = codes;
     }
+    c->learns = !weight || !tape->options.fixed_weights;
     c->biased = bias != NULL;
     if (status == LQ_OK && bias)
         status = lq_tape_add_param(tape, node, LQ_PARAM_BIAS, rows, false, bias->data, &c->bias);

@@ -40,12 +40,15 @@ static int fill_weights(const struct exporting *e, const struct lq_node *node,
     int rows = node->attributes.out_channels, bits = node->attributes.bits;
     const float *latent = find(e, node, "weight"), *basis = find(e, node, "basis");
     int16_t *integers = (int16_t *)tensors[LQ_PARAM_BASIS]->data;
+    const uint8_t *fixed = NULL;
     size_t length = 0;
     uint8_t *codes;
 
     for (int i = 0; i < e->tape->weight_quantizer_count; i++)
-        if (e->tape->weight_quantizers[i]->node == node)
+        if (e->tape->weight_quantizers[i]->node == node) {
             length = (size_t)e->tape->weight_quantizers[i]->length;
+            fixed = e->tape->weight_quantizers[i]->codes;
+        }
     codes = lq_alloc((size_t)rows * length, 1);
     if (!codes)
         return lq_fail_memory(e->error);
@@ -63,6 +66,8 @@ static int fill_weights(const struct exporting *e, const struct lq_node *node,
             codes[(size_t)row * length + k] =
                 (uint8_t)lq_quantizer_encode(&quantizer, latent[(size_t)row * length + k]);
     }
+    if (fixed)
+        memcpy(codes, fixed, (size_t)rows * length);
     lq_file_codes_pack(codes, bits, rows, (int64_t)length,
                        (uint8_t *)tensors[LQ_PARAM_CODES]->data);
     free(codes);

@@ -69,6 +69,7 @@ struct weight_quantizer {
     double *average; /* [rows][bits + 1]: struct lq_basis_average, the weight last */
     float *velocity; /* [rows][bits] of gradient steps, or NULL */
     float *weights;  /* [rows][length]: levels */
+    uint8_t *codes;  /* [rows][length]; NULL: those of the latent weights */
     struct lq_snapped_basis *snapped;
 };
 
@@ -144,6 +145,8 @@ int lq_tape_add_quantize(struct lq_tape *tape, const struct lq_node *node);
 int lq_tape_add_plain(struct lq_tape *tape, const struct lq_node *node);
 int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *node, size_t offset,
                                  struct weight_quantizer **ret_quantizer);
+/* Levels, in ascending order, by their codes. */
+void lq_tape_levels_of_codes(const struct lq_quantizer *quantizer, uint8_t *ret_levels);
 
 /* Encodes all weights with the bases as they stand; moves those for the next step. */
 void lq_tape_quantize_weights(struct lq_tape *tape, bool move);

@@ -36,6 +36,22 @@ struct rows_pass {
     bool move;
 };
 
+void lq_tape_levels_of_codes(const struct lq_quantizer *quantizer, uint8_t *ret_levels)
+{
+    for (int level = 0; level < 1 << quantizer->bits; level++)
+        ret_levels[quantizer->codes[level]] = (uint8_t)level;
+}
+
+/* An output channel whose codes stay. */
+static void decode_row(struct weight_quantizer *q, const struct lq_quantizer *quantizer, size_t at)
+{
+    uint8_t levels[LQ_MAX_LEVELS];
+
+    lq_tape_levels_of_codes(quantizer, levels);
+    for (size_t k = at; k < at + (size_t)q->length; k++)
+        q->weights[k] = quantizer->levels[levels[q->codes[k]]];
+}
+
 /* An output channel. Values that are not finite take the outermost levels and leave the basis
  * alone. */
 static void quantize_row(void *context, int row, int worker)
@@ -51,6 +67,10 @@ static void quantize_row(void *context, int row, int worker)
     (void)worker;
     lq_snap_basis(LQ_CODE_SIGNED, q->bits, basis, q->grid, NULL, &q->snapped[row]);
     lq_quantizer_init_snapped(&quantizer, &q->snapped[row]);
+    if (q->codes) {
+        decode_row(q, &quantizer, at);
+        return;
+    }
     for (int k = 0; k < q->length; k++) {
         int level = lq_quantizer_level(&quantizer, latent[k]);
 

@@ -162,10 +162,13 @@ static const float *teacher_input(const struct trainer *t, const float *input)
     return t->teacher_input;
 }
 
+/* A teacher who decides alone needs none. */
 static int check_labels(const struct trainer *t, const int *labels)
 {
+    int least = t->teacher && t->options->distillation == 1 ? -1 : 0;
+
     for (int i = 0; i < t->batch; i++)
-        if (labels[i] < 0 || labels[i] >= t->classes)
+        if (labels[i] < least || labels[i] >= t->classes)
             return lq_fail(t->error, LQ_ERR_INVALID, "an image has class %d, the network has %d",
                            labels[i], t->classes);
     return LQ_OK;
@@ -411,7 +414,7 @@ static int add_provenance(const struct trainer *t, struct lq_graph **graph)
                                        {"augmentation", t->options->augmentation}};
     int status = LQ_OK;
 
-    for (int i = 0; i < 2 && *graph && status == LQ_OK; i++) {
+    for (int i = 0; i < 2 && *graph && !t->input->keeps_provenance && status == LQ_OK; i++) {
         struct lq_graph *copy;
 
         status = lq_graph_copy(*graph, &entries[i], &copy, t->error);
@@ -554,6 +557,7 @@ static int init_tape(struct trainer *t)
                                       .quantizer = o->quantizer,
                                       .basis_momentum = 0.9,
                                       .basis_gradients = o->basis_rate > 0,
+                                      .fixed_weights = t->input->fixed_weights,
                                       .statistics_momentum = 0.9};
     int status = lq_tape_create(t->input->graph, &options, &t->tape, t->error);
     size_t numbers;

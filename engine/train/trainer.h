@@ -16,6 +16,8 @@ struct lq_trainer_input {
     const struct lq_program *teacher; /* NULL: none; of the same input size and classes */
     const struct lq_dataset *train, *test;
     const struct lq_kernels *kernels;
+    bool fixed_weights;    /* struct lq_tape_options */
+    bool keeps_provenance; /* nothing is added to the graph's */
 };
 
 /* Replaces what is 0 for a default, and checks the ranges. Errors: LQ_ERR_INVALID. */

@@ -8,6 +8,8 @@
 
 #include "base/status.h"
 #include "graph/lower.h"
+#include "ops/conv_train.h"
+#include "ops/weights.h"
 
 #define MOMENT_PARTS 64 /* of the images, with sums of their own, whatever the threads */
 
@@ -53,6 +55,91 @@ static void run_image(void *context, int image, int worker)
     work->step->run(work->step, &run);
 }
 
+struct bias_work {
+    float *output;
+    const float *bias;
+    int64_t pixels; /* of an image */
+    int channels;
+};
+
+static void add_bias(void *context, int image, int worker)
+{
+    const struct bias_work *work = context;
+    float *y = work->output + image * work->pixels * work->channels;
+
+    (void)worker;
+    for (int64_t pixel = 0; pixel < work->pixels; pixel++)
+        for (int c = 0; c < work->channels; c++)
+            *y++ += work->bias[c];
+}
+
+static int run_conv(const struct lq_walk_node *walk, const float *input, float *output,
+                    struct lq_error *error)
+{
+    const struct lq_node *node = &walk->graph->nodes[walk->node];
+    const struct lq_shape *shape = &walk->graph->values[node->output].shape;
+    struct lq_step_spec spec = {.params = node->params, .attributes = &node->attributes};
+    struct lq_map map = lq_shape_map(shape);
+    struct lq_conv_train conv;
+    struct lq_conv_work work = {.pool = walk->pool};
+    float *weights;
+    int status = LQ_OK;
+
+    lq_conv_train_init(&conv, &node->attributes, &walk->graph->values[node->inputs[0]].shape, shape,
+                       walk->count, walk->kernels);
+    weights = lq_alloc((size_t)map.channels * (size_t)conv.geometry.length, sizeof(*weights));
+    work.scratch = lq_alloc(1, lq_conv_train_scratch(&conv, lq_pool_threads(walk->pool)));
+    if (weights && work.scratch) {
+        lq_weights_decode(&spec, map.channels, conv.geometry.length, weights);
+        lq_conv_forward(&conv, &work, input, weights, output);
+        if (node->params[LQ_PARAM_BIAS]) {
+            struct bias_work bias = {output, node->params[LQ_PARAM_BIAS]->data,
+                                     (int64_t)map.height * map.width, map.channels};
+
+            lq_pool_run(walk->pool, walk->count, add_bias, &bias);
+        }
+    } else {
+        status = lq_fail_memory(error);
+    }
+    free(work.scratch);
+    free(weights);
+    return status;
+}
+
+struct levels_work {
+    const struct lq_kernels *kernels;
+    const struct lq_quantizer *quantizer;
+    const float *input;
+    float *output;
+    int64_t elements; /* of an image */
+};
+
+static void quantize_image(void *context, int image, int worker)
+{
+    const struct levels_work *work = context;
+    const struct lq_quantizer *q = work->quantizer;
+    const struct lq_levels_of of = {1 << q->bits, q->levels, q->thresholds};
+    double passed[LQ_MAX_LEVELS] = {0}, sums[LQ_MAX_LEVELS] = {0}, squares = 0; /* not needed */
+
+    (void)worker;
+    work->kernels->train.quantize_values(&of, work->input + image * work->elements, work->elements,
+                                         passed, sums, &squares,
+                                         work->output + image * work->elements);
+}
+
+static void run_quantize(const struct lq_walk_node *walk, const float *input, float *output)
+{
+    const struct lq_node *node = &walk->graph->nodes[walk->node];
+    struct lq_snapped_basis basis;
+    struct lq_quantizer quantizer;
+    struct levels_work work = {walk->kernels, &quantizer, input, output,
+                               lq_shape_elements(&walk->graph->values[node->output].shape)};
+
+    lq_node_basis(node, &basis);
+    lq_quantizer_init_snapped(&quantizer, &basis);
+    lq_pool_run(walk->pool, walk->count, quantize_image, &work);
+}
+
 int lq_walk_run_node(const struct lq_walk_node *walk, const float *const *inputs, float *output,
                      struct lq_error *error)
 {
@@ -61,8 +148,15 @@ int lq_walk_run_node(const struct lq_walk_node *walk, const float *const *inputs
     struct lq_program *program;
     int64_t elements[LQ_MAX_INPUTS];
     struct node_work work = {.inputs = inputs, .input_elements = elements, .output = output};
-    int status = lq_program_create_node(graph, walk->node, walk->kernels, &program, error);
+    int status;
 
+    if (walk->quick && (node->kind == LQ_OP_CONV || node->kind == LQ_OP_DENSE))
+        return run_conv(walk, inputs[0], output, error);
+    if (walk->quick && node->kind == LQ_OP_QUANTIZE) {
+        run_quantize(walk, inputs[0], output);
+        return LQ_OK;
+    }
+    status = lq_program_create_node(graph, walk->node, walk->kernels, &program, error);
     if (status != LQ_OK)
         return status;
     for (int i = 0; i < node->input_count; i++)

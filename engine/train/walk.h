@@ -22,6 +22,7 @@ struct lq_walk_node {
     int count; /* of images */
     const struct lq_kernels *kernels;
     struct lq_pool *pool;
+    bool quick; /* by the kernels of training, whose convolutions round more coarsely */
 };
 /* inputs: the node's, output: its value, [count][elements]. Errors: those of
  * lq_program_create_node. */

@@ -26,7 +26,9 @@ static void print_help(FILE *to)
           "options before the command:\n"
           "  --cpu TIER   use no kernels above this tier: c, avx2, avx512, amx or neon\n"
           "  --version    print the version\n\n"
-          "exit status: 0 done; 1 it failed, said on stderr; 2 the command line is wrong\n",
+          "exit status: 0 done; 1 it failed, said on stderr; 2 the command line is wrong; 3 "
+          "finetune:\n"
+          "rejected\n",
           to);
 }
 

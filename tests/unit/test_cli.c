@@ -78,6 +78,13 @@ START_TEST(command_lines)
         {"quantize x -b 2/2 -c d -o o --layer conv1", 2, "expected NAME=W/A"},
         {"quantize x -b 2/2 -c d -o o --quantizer magic", 2, "expected learned or uniform"},
         {"quantize x -b 2/2 -c d -o o --iterations 5", 2, "option --iterations is '5'"},
+        {"help finetune", 0, "exit status is 3"},
+        {"finetune x -o y", 2, "--data and --output are needed"},
+        {"finetune x -d y -o z --mode all", 2, "calibrate, quantizers or joint"},
+        {"finetune x -d y -o z --steps none", 2, "statistics, bases or both"},
+        {"finetune x -d y -o z --keep much", 2, "option --keep is 'much'"},
+        {"finetune x -d y -o z --hold-out 1", 2, "option --hold-out is '1'"},
+        {"finetune x -d /nonexistent -o z", 1, "/nonexistent"},
         {"train -o y", 2, "--data, --epochs and --output are needed"},
         {"train -d x -e 1 -o y", 2, "one of the options --arch and --init"},
         {"train -d x -e 1 -o y --arch a --init b", 2, "one of the options --arch and --init"},
@@ -103,6 +110,56 @@ START_TEST(command_lines)
         ck_assert_msg(status == cases[i].status && strstr(output, cases[i].text),
                       "lqnet %s: %d\n%s", cases[i].arguments, status, output);
     }
+}
+END_TEST
+
+/* Images of noise in the layout of CIFAR-10. */
+static void put_noise(const char *path, int count)
+{
+    static uint8_t record[3073];
+    FILE *file = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(file);
+    for (int i = 0; i < count; i++) {
+        for (size_t at = 0; at < sizeof(record); at++)
+            record[at] = (uint8_t)(rand() >> 8);
+        record[0] %= 4;
+        ck_assert_uint_eq(fwrite(record, sizeof(record), 1, file), 1);
+    }
+    fclose(file);
+}
+
+/* Classes that mean nothing teach nothing: nothing is written then, unless by force. */
+START_TEST(finetunes)
+{
+    char folder[] = "/tmp/test_cli.XXXXXX", path[64], data[64], out[64], arguments[256];
+    json_t *root;
+
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/tiny.lq", folder);
+    snprintf(out, sizeof(out), "%s/out.lq", folder);
+    snprintf(data, sizeof(data), "%s/data_batch_1.bin", folder);
+    ck_assert_int_eq(tiny_model_write(path, NULL), LQ_OK);
+    put_noise(data, 600);
+    snprintf(arguments, sizeof(arguments), "finetune %s -d %s -o %s -m quantizers -e 1 --threads 2",
+             path, folder, out);
+    ck_assert_msg(run(arguments) == 3, "%s", output);
+    ck_assert_ptr_nonnull(strstr(output, "rejected"));
+    ck_assert_int_ne(access(out, F_OK), 0);
+    snprintf(arguments, sizeof(arguments), "finetune %s -d %s -o %s --force --json", path, folder,
+             out);
+    ck_assert_msg(run(arguments) == 0, "%s", output);
+    root = json_loads(output, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    ck_assert_int_eq(json_integer_value(json_object_get(root, "images")), 480);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(json_object_get(root, "comparison"), "images")), 120);
+    ck_assert_uint_eq(json_array_size(json_object_get(root, "layers")), 3);
+    json_decref(root);
+    ck_assert_int_eq(unlink(out), 0);
+    unlink(data);
+    unlink(path);
+    rmdir(folder);
 }
 END_TEST
 
@@ -258,6 +315,7 @@ int main(void)
 
     tcase_set_timeout(tests, 240);
     tcase_add_test(tests, command_lines);
+    tcase_add_test(tests, finetunes);
     tcase_add_test(tests, inspects);
     tcase_add_test(tests, makes_networks);
 #ifdef __SANITIZE_THREAD__ /* where it takes minutes; test_train trains on all threads */
