@@ -4,6 +4,15 @@
 BUILD_PACKAGES := gcc libc6-dev make libopenblas-pthread-dev libjansson-dev libxxhash-dev libprotobuf-c-dev \
             protobuf-c-compiler libonnx-dev libturbojpeg0-dev libpng-dev libmicrohttpd-dev libgnutls28-dev \
             libinih-dev libsqlite3-dev zlib1g-dev
+# Another architecture's compiler and libraries: make CROSS=aarch64-linux-gnu-
+CROSS    ?=
+ifneq ($(CROSS),)
+CC       := $(CROSS)gcc
+AR       := $(CROSS)ar
+FOREIGN  := $(patsubst aarch64-%,arm64,$(patsubst x86_64-%,amd64,$(CROSS)))
+NATIVE   := make protobuf-c-compiler libonnx-dev
+BUILD_PACKAGES := gcc-$(subst _,-,$(CROSS:-=)) $(NATIVE) $(addsuffix :$(FOREIGN),$(filter-out gcc $(NATIVE),$(BUILD_PACKAGES)))
+endif
 PACKAGES := $(BUILD_PACKAGES) check clang-format clang-tidy groff-base libcurl4-gnutls-dev curl libsimde-dev libyaml-dev
 LOAD_PACKAGES := wrk curl
 FUZZ_PACKAGES := clang libclang-rt-14-dev
@@ -19,8 +28,8 @@ STATEDIR ?= /var/lib/lqnet
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
 LISTEN   ?= 127.0.0.1:8080
 FLAVOUR  ?= release
-BUILD    := build/$(FLAVOUR)
-MULTI    := $(shell gcc -print-multiarch 2>/dev/null)
+BUILD    := build/$(CROSS)$(FLAVOUR)
+MULTI    := $(shell $(CC) -print-multiarch 2>/dev/null)
 # The serial build of OpenBLAS is not safe to call from several threads at once; this one is, and is told
 # to use one thread for each call (engine/ops/gemm.c).
 BLAS     := openblas-pthread
@@ -249,13 +258,15 @@ deps: ## install the missing Debian packages (DEPS=BUILD_PACKAGES: not those for
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else \
 	    echo "missing packages:$$missing; install them as root" >&2; exit 1; fi; \
-	  $$sudo apt-get update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y --no-install-recommends $$missing; fi
+	  $(if $(FOREIGN),$$sudo dpkg --add-architecture $(FOREIGN) &&) $$sudo apt-get update && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y --no-install-recommends $$missing; fi
 
-install: all $(BUILD)/manual/lqnet.1 ## into $(DESTDIR)$(PREFIX), the configuration into $(DESTDIR)$(SYSCONFDIR)
+install-programs: all
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/lqnet $(BUILD)/lqnetd
 	install -d $(DESTDIR)$(SYSCONFDIR)/lqnet
 	sed 's,^models = .*,models = $(STATEDIR)/models,' etc/lqnetd.conf >$(DESTDIR)$(SYSCONFDIR)/lqnet/lqnetd.conf
 	chmod 644 $(DESTDIR)$(SYSCONFDIR)/lqnet/lqnetd.conf
+
+install: install-programs $(BUILD)/manual/lqnet.1 ## into $(DESTDIR)$(PREFIX), the configuration into $(DESTDIR)$(SYSCONFDIR)
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's,/usr/local/bin,$(PREFIX)/bin,;s,/etc/lqnet,$(SYSCONFDIR)/lqnet,' etc/lqnetd.service >$(DESTDIR)$(UNITDIR)/lqnetd.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/lqnetd.service
@@ -280,10 +291,12 @@ deb-test: ## install, serve, upgrade and purge it in a bare root (MODEL=FILE.lq 
 
 # docker, or podman's tools where no daemon runs; a local base image for these: docker/base-image.sh.
 IMAGE    ?= lqnet:$(VERSION)
-image: ## the container image (IMAGE=NAME:TAG), by buildah or docker
+PLATFORM ?= linux/$(shell dpkg --print-architecture)
+image: ## the container image (IMAGE=NAME:TAG PLATFORM=linux/arm64), by buildah or docker
 	@if command -v buildah >/dev/null; then \
-	  buildah $${STORAGE:---storage-driver vfs} bud --isolation chroot --format docker -f docker/Dockerfile -t $(IMAGE) .; \
-	else docker build -f docker/Dockerfile -t $(IMAGE) .; fi
+	  buildah $${STORAGE:---storage-driver vfs} bud --isolation chroot --format docker --platform $(PLATFORM) \
+	    --build-arg BUILDPLATFORM=linux/$$(dpkg --print-architecture) -f docker/Dockerfile -t $(IMAGE) .; \
+	else docker build --platform $(PLATFORM) -f docker/Dockerfile -t $(IMAGE) .; fi
 
 image-test: ## run it locked down and look at it from outside (MODEL=FILE.lq FOLDER=pictures; as root, podman and runc)
 	@sh tests/image.sh $(IMAGE) $(MODEL) $(FOLDER)
@@ -294,6 +307,6 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' Makefile) suites bench-kernels bench-networks bench-training deps-arm
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' Makefile) suites bench-kernels bench-networks bench-training deps-arm install-programs
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES)) $(SIMDE_OBJECTS:.o=.d) \
     $(wildcard $(ARM)/*/*/*.d $(ARM)/*/*/*/*.d)

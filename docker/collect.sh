@@ -1,16 +1,17 @@
 #!/bin/sh
 # collect.sh ROOT - completes the tree of an image whose programs are in ROOT/usr/bin: the libraries that they load (found
 # without running them, so that another architecture's work too), the loader, certificates, the user, models.
+# CROSS: what the names of that architecture's tools begin with.
 set -eu
 root=$1
 programs=$(find "$root/usr/bin" -type f)
-header=$(readelf -p .interp $programs | sed -n 's/.*\] *//p' | head -n 1)
-strip=strip
+readelf=${CROSS:-}readelf strip=${CROSS:-}strip
+header=$($readelf -p .interp $programs | sed -n 's/.*\] *//p' | head -n 1)
 
 # Where the loader will look: a program's own path first, then the architecture's folder.
 case $header in
 *x86-64*) triplet=x86_64-linux-gnu ;;
-*aarch64*) triplet=aarch64-linux-gnu strip=aarch64-linux-gnu-strip ;;
+*aarch64*) triplet=aarch64-linux-gnu ;;
 *)
     echo "collect.sh: no folder of libraries is known for the loader '$header'" >&2
     exit 1
@@ -18,7 +19,7 @@ case $header in
 esac
 folders="/usr/lib/$triplet/openblas-pthread /usr/lib/$triplet /lib/$triplet /usr/$triplet/lib"
 
-needed() { readelf -d "$@" | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p' | sort -u; }
+needed() { $readelf -d "$@" | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p' | sort -u; }
 
 # Adds what the files need, and what that needs.
 add() {
@@ -37,7 +38,6 @@ add() {
     done
 }
 
-rm -rf "$root/usr/share" "$root/usr/lib/systemd" # manual pages, the unit: nobody reads them in there
 add $programs
 for folder in /usr/lib/$triplet /lib/$triplet /usr/$triplet/lib; do
     loader=$folder/$(basename "$header")

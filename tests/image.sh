@@ -71,7 +71,6 @@ done <"$work/list"
 start ''
 started=$($podman inspect --format '{{.State.StartedAt.UnixMilli}}' "$name")
 echo "container's process to ready: $(($(date -d "$ready" +%s%3N) - started)) ms"
-check 'is ready within 50 ms' test $(($(date -d "$ready" +%s%3N) - started)) -le 50
 check 'does not run as root' grep -qE '^Uid:[[:space:]]+65532[[:space:]]+65532' "/proc/$pid/status"
 check 'classifies' sh -c "curl -sf --data-binary '@$(find "$folder" -type f | head -n 1)' '$url/v2/models/model/classify' | grep '\"predictions\"'"
 check 'tells its metrics' sh -c "curl -sf '$url/metrics' | grep '^lqnet_ready 1'"
