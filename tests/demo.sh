@@ -1,11 +1,6 @@
 #!/bin/sh
 # demo.sh - `make run` starts the daemon, and the line that it shows classifies a picture.
 set -u
-if [ -z "$(ls models/*.lq 2>/dev/null)" ] && [ ! -d "${LQ_DATA:-/nonexistent}" ]; then
-    echo 'demo: skipped, models/ holds no network and LQ_DATA names no folder of data'
-    echo '0 passed, 0 failed'
-    exit 0
-fi
 pipe=$(mktemp -u) answer=
 mkfifo "$pipe"
 setsid make run LISTEN=127.0.0.1:0 >"$pipe" 2>&1 &

@@ -114,14 +114,24 @@ void daemon_kill(struct daemon *daemon)
 
 int daemon_end(struct daemon *daemon)
 {
-    char drain[4096];
+    char last[1 << 14] = "";
+    size_t length = 0;
+    ssize_t step;
     int status = -1;
 
     kill(daemon->pid, SIGTERM);
-    while (read(daemon->log, drain, sizeof(drain)) > 0) /* until it has ended */
-        ;
+    while ((step = read(daemon->log, last + length, sizeof(last) - 1 - length)) > 0) {
+        length += (size_t)step; /* until it has ended; the end of the log is kept */
+        if (length > sizeof(last) / 2) {
+            memmove(last, last + length - sizeof(last) / 4, sizeof(last) / 4);
+            length = sizeof(last) / 4;
+        }
+    }
+    last[length] = '\0';
     close(daemon->log);
     waitpid(daemon->pid, &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fprintf(stderr, "the daemon ended with status %#x; its last words:\n%s\n", status, last);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
