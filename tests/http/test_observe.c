@@ -299,19 +299,17 @@ START_TEST(no_access_log)
 }
 END_TEST
 
-/* Nobody reads the log, whose pipe holds one page: the daemon serves on, counts what it drops, and
- * ends when it is told to. */
 /* A server that cannot start says why where it was told to. */
 START_TEST(outputs)
 {
-    static const char *const outputs[] = {"stderr", "stdout"};
+    static const char *const names[] = {"stderr", "stdout"};
     char command[512], text[2048];
 
     for (int i = 0; i < 2; i++) {
         FILE *pipe;
 
         snprintf(command, sizeof(command), "%s --models /nonexistent --log-output %s %s",
-                 getenv("LQNETD"), outputs[i], i == 0 ? "2>&1 >/dev/null" : "2>/dev/null");
+                 getenv("LQNETD"), names[i], i == 0 ? "2>&1 >/dev/null" : "2>/dev/null");
         pipe = popen(command, "r");
         ck_assert_ptr_nonnull(pipe);
         text[fread(text, 1, sizeof(text) - 1, pipe)] = '\0';
@@ -321,6 +319,8 @@ START_TEST(outputs)
 }
 END_TEST
 
+/* Nobody reads the log, whose pipe holds one page: the daemon serves on, counts what it drops, and
+ * ends when it is told to. */
 START_TEST(a_log_that_nobody_reads)
 {
     enum { REQUESTS = 6000 }; /* of about 250 bytes each in the log: more than it holds */
