@@ -314,7 +314,7 @@ START_TEST(outputs)
         ck_assert_ptr_nonnull(pipe);
         text[fread(text, 1, sizeof(text) - 1, pipe)] = '\0';
         ck_assert_int_eq(WEXITSTATUS(pclose(pipe)), 1);
-        ck_assert_msg(strstr(text, "\"event\":\"failed\"") != NULL, "%s: %s", outputs[i], text);
+        ck_assert_msg(strstr(text, "\"event\":\"failed\"") != NULL, "%s: %s", names[i], text);
     }
 }
 END_TEST
