@@ -35,17 +35,6 @@ static int quantize(struct lq_model *model, const struct lq_dataset *train,
     return status;
 }
 
-/* The teacher's program, whose floats are exact enough. */
-static int make_teacher(const struct lq_train_options *o, const struct lq_kernels *kernels,
-                        struct lq_program **ret_program, struct lq_error *error)
-{
-    struct lq_lower_options options = {LQ_FORM_AUTO, false, kernels};
-
-    if (!o->teacher)
-        return LQ_OK;
-    return lq_program_create(o->teacher->graph, &options, ret_program, error);
-}
-
 /* The model that training starts from: with random weights if so wished. */
 static int start_model(struct lq_model *model, const struct lq_train_options *o,
                        struct lq_model **ret_model, struct lq_error *error)
@@ -87,10 +76,8 @@ int lq_train(struct lq_model *model, const struct lq_dataset *train, const struc
              const struct lq_train_options *options, struct lq_model **ret_model,
              struct lq_error *error)
 {
-    const struct lq_kernels *kernels = lq_engine_kernels(model->engine);
     struct lq_train_options o;
     struct lq_model *start = NULL, *quantized = NULL;
-    struct lq_program *teacher = NULL;
     struct lq_trained trained;
     int status = lq_train_resolve(options, &o, error);
 
@@ -98,19 +85,16 @@ int lq_train(struct lq_model *model, const struct lq_dataset *train, const struc
         status = start_model(model, &o, &start, error);
     if (status == LQ_OK && is_quantizing(&o))
         status = quantize(start, train, &o, &quantized, error);
-    if (status == LQ_OK)
-        status = make_teacher(&o, kernels, &teacher, error);
     if (status == LQ_OK) {
         struct lq_trainer_input input = {.graph = quantized ? quantized->graph : start->graph,
                                          .latent = quantized ? start->graph : NULL,
-                                         .teacher = teacher,
+                                         .teacher = o.teacher ? o.teacher->graph : NULL,
                                          .train = train,
                                          .test = test,
-                                         .kernels = kernels};
+                                         .kernels = lq_engine_kernels(model->engine)};
 
         status = lq_trainer_run(&input, &o, &trained, error);
     }
-    lq_program_destroy(teacher);
     lq_model_unref(quantized);
     lq_model_unref(start);
     return status == LQ_OK ? give(model->engine, &o, &trained, ret_model, error) : status;

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "base/status.h"
-#include "graph/lower.h"
 #include "train/calibrate.h"
 #include "train/walk.h"
 
@@ -274,10 +273,8 @@ static bool on_train(void *context, const struct lq_train_event *e)
 }
 
 /* A teacher of its own sees the same images, so it is calibrated too. */
-static int make_teacher(struct finetuning *f, struct lq_graph **ret_graph,
-                        struct lq_program **ret_program)
+static int make_teacher(struct finetuning *f, struct lq_graph **ret_graph)
 {
-    struct lq_lower_options lower = {LQ_FORM_AUTO, false, f->input->kernels};
     const struct lq_graph *from = f->input->teacher ? f->input->teacher : f->trained.graph;
     struct lq_graph *graph;
     int status = lq_graph_copy(from, NULL, &graph, f->error);
@@ -287,15 +284,13 @@ static int make_teacher(struct finetuning *f, struct lq_graph **ret_graph,
     if (f->input->teacher)
         status = calibrate(f, graph, LQ_FINETUNE_STATISTICS, f->options->keep);
     if (status == LQ_OK)
-        status = lq_program_create(graph, &lower, ret_program, f->error);
-    if (status == LQ_OK)
         *ret_graph = graph;
     else
         lq_graph_destroy(graph);
     return status;
 }
 
-static int run_trainer(struct finetuning *f, const struct lq_program *teacher,
+static int run_trainer(struct finetuning *f, const struct lq_graph *teacher,
                        struct lq_trained *ret_trained)
 {
     const struct lq_finetune_options *o = f->options;
@@ -326,18 +321,16 @@ static int run_trainer(struct finetuning *f, const struct lq_program *teacher,
 
 static int train(struct finetuning *f)
 {
-    struct lq_program *teacher = NULL;
-    struct lq_graph *teacher_graph = NULL;
+    struct lq_graph *teacher = NULL;
     struct lq_trained trained;
     int status = LQ_OK;
 
     if (f->distillation > 0)
-        status = make_teacher(f, &teacher_graph, &teacher);
+        status = make_teacher(f, &teacher);
     begin(f, "train");
     if (status == LQ_OK)
         status = run_trainer(f, teacher, &trained);
-    lq_program_destroy(teacher);
-    lq_graph_destroy(teacher_graph);
+    lq_graph_destroy(teacher);
     if (status != LQ_OK)
         return status;
     lq_graph_destroy(f->trained.graph);

@@ -33,6 +33,7 @@ struct lq_tape_options {
     bool fixed_weights;         /* codes and float weights stay as they are in the graph: of the
                                    weights, only the bases learn, by their gradients */
     double statistics_momentum; /* of running means and variances: 0.9 */
+    bool forward_only;          /* LQ_TAPE_EVALUATE alone, in less memory */
 };
 
 struct lq_tape;

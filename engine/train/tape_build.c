@@ -317,14 +317,14 @@ static int place_values(struct lq_tape *tape)
             if (!value->data)
                 return lq_fail_memory(tape->error);
         }
-        if (value->local) {
+        if (value->local && !tape->options.forward_only) {
             value->gradient = lq_arena_alloc(&tape->arena, workers * (size_t)tape->largest_group,
                                              value->elements * sizeof(float));
             if (!value->gradient)
                 return lq_fail_memory(tape->error);
         }
     }
-    return place_gradients(tape);
+    return tape->options.forward_only ? LQ_OK : place_gradients(tape);
 }
 
 /* Room for what the nodes will add: at most so many of each. */

@@ -156,13 +156,15 @@ static int reserve(struct lq_tape *tape, struct conv *c)
     struct lq_arena *arena = &tape->arena;
     size_t scratch = lq_size_round_up(lq_conv_part_scratch(&c->all), LQ_ALIGNMENT);
 
-    c->part_floats = lq_conv_sums_floats(&c->all);
+    if (scratch > tape->scratch_bytes)
+        tape->scratch_bytes = scratch;
     c->packed[0] = lq_arena_alloc(arena, lq_conv_packed_floats(&c->all, false), sizeof(float));
+    if (c->packed[0] && tape->options.forward_only)
+        return LQ_OK;
+    c->part_floats = lq_conv_sums_floats(&c->all);
     c->packed[1] = lq_arena_alloc(arena, lq_conv_packed_floats(&c->all, true), sizeof(float));
     c->sums = lq_arena_alloc(arena, LANES * c->part_floats, sizeof(float));
     c->bias_sums = lq_arena_alloc(arena, LANES * (size_t)c->channels, sizeof(double));
-    if (scratch > tape->scratch_bytes)
-        tape->scratch_bytes = scratch;
     return c->packed[0] && c->packed[1] && c->sums && c->bias_sums ? LQ_OK
                                                                    : lq_fail_memory(tape->error);
 }

@@ -17,12 +17,12 @@
 #include <unistd.h>
 
 #include "base/status.h"
-#include "graph/session.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/loader.h"
 #include "train/loss.h"
 #include "train/sgd.h"
+#include "train/teacher.h"
 
 #define AVERAGE_IMAGES 2000 /* that statistics are taken from for averaged weights */
 #define MAX_MILESTONES 64
@@ -36,10 +36,10 @@ struct trainer {
     struct lq_tape *tape;
     struct lq_loader *loader;
     struct lq_loader_options loading;
-    struct lq_runner *teacher;
+    struct lq_teacher *teacher;
     struct lq_arena arena;
     float *velocity, *average; /* [numbers]; average NULL: none */
-    float *d_logits, *teacher_logits, *teacher_input;
+    float *d_logits, *teacher_logits;
     double *progress; /* of the epoch so far: sum of losses, right ones, images */
     struct lq_checkpoint checkpoint;
     char settings[512];
@@ -143,25 +143,6 @@ static int tell(struct trainer *t, enum lq_train_event_kind kind, double top1)
                : status;
 }
 
-/* The student's normalised input as the teacher's. */
-static const float *teacher_input(const struct trainer *t, const float *input)
-{
-    const struct lq_preprocess *from = &t->input->graph->meta.preprocess;
-    const struct lq_preprocess *to = &t->input->teacher->graph->meta.preprocess;
-    int channels = t->loading.channels;
-    size_t count = (size_t)t->batch * (size_t)from->height * (size_t)from->width;
-
-    for (size_t pixel = 0; pixel < count; pixel++)
-        for (int c = 0; c < channels; c++) {
-            float value =
-                input[pixel * (size_t)channels + (size_t)c] * from->std[c] + from->mean[c];
-
-            t->teacher_input[pixel * (size_t)channels + (size_t)c] =
-                (value / from->scale * to->scale - to->mean[c]) / to->std[c];
-        }
-    return t->teacher_input;
-}
-
 /* A teacher who decides alone needs none. */
 static int check_labels(const struct trainer *t, const int *labels)
 {
@@ -208,8 +189,7 @@ static int take_step(struct trainer *t)
     if (status == LQ_OK)
         status = check_labels(t, batch->labels);
     if (status == LQ_OK && t->teacher)
-        status = lq_runner_run(t->teacher, teacher_input(t, batch->input), LQ_NHWC, t->batch,
-                               t->teacher_logits, t->error);
+        status = lq_teacher_run(t->teacher, batch->input, t->batch, t->teacher_logits, t->error);
     if (status != LQ_OK)
         return status;
     lq_tape_forward(t->tape, batch->input, t->batch, LQ_TAPE_TRAIN, &logits);
@@ -489,22 +469,14 @@ static int init_schedule(struct trainer *t)
 
 static int init_teacher(struct trainer *t)
 {
-    const struct lq_graph *graph = t->input->graph, *teacher = t->input->teacher->graph;
-    size_t batch = (size_t)t->batch, classes = (size_t)t->classes;
-    const struct lq_shape *shape = &graph->values[graph->input].shape;
+    const struct lq_trainer_input *input = t->input;
 
-    if (!lq_shape_equal(shape, &teacher->values[teacher->input].shape) ||
-        lq_graph_classes(teacher) != t->classes)
-        return lq_fail(t->error, LQ_ERR_INVALID,
-                       "the teacher has another input size or other classes");
-    if (teacher->nodes[teacher->values[teacher->output].producer].kind == LQ_OP_SOFTMAX)
-        return lq_fail(t->error, LQ_ERR_UNSUPPORTED, "the teacher ends in a softmax");
-    t->teacher_logits = lq_arena_alloc(&t->arena, batch * classes, sizeof(float));
-    t->teacher_input =
-        lq_arena_alloc(&t->arena, batch * (size_t)lq_shape_elements(shape), sizeof(float));
-    if (!t->teacher_logits || !t->teacher_input)
+    t->teacher_logits =
+        lq_arena_alloc(&t->arena, (size_t)t->batch * (size_t)t->classes, sizeof(float));
+    if (!t->teacher_logits)
         return lq_fail_memory(t->error);
-    return lq_runner_create(t->input->teacher, t->options->threads, &t->teacher, t->error);
+    return lq_teacher_create(input->teacher, input->graph, t->options->threads, input->kernels,
+                             &t->teacher, t->error);
 }
 
 static int choose_images(struct trainer *t)
@@ -624,7 +596,7 @@ int lq_trainer_run(const struct lq_trainer_input *input, const struct lq_train_o
     if (status == LQ_OK)
         status = finish(&t, ret_trained);
     lq_loader_destroy(t.loader);
-    lq_runner_destroy(t.teacher);
+    lq_teacher_destroy(t.teacher);
     lq_tape_destroy(t.tape);
     lq_dataset_close(t.parts[0]);
     lq_dataset_close(t.parts[1]);

@@ -13,7 +13,7 @@ struct lq_trainer_input {
     const struct lq_graph *graph;
     const struct lq_graph *latent; /* float network whose weights the quantized layers start from;
                                       NULL: their own */
-    const struct lq_program *teacher; /* NULL: none; of the same input size and classes */
+    const struct lq_graph *teacher; /* NULL: none; of the same input size and classes */
     const struct lq_dataset *train, *test;
     const struct lq_kernels *kernels;
     bool fixed_weights;    /* struct lq_tape_options */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/arch.h"
 #include "base/cpu.h"
 #include "base/rng.h"
 #include "format/onnx.h"
@@ -20,6 +21,7 @@
 #include "support/onnx_text.h"
 #include "support/tiny_model.h"
 #include "train/tape.h"
+#include "train/teacher.h"
 
 enum { BATCH = 6, THREADS = 2, ROOM = 1 << 16 };
 
@@ -302,6 +304,55 @@ START_TEST(test_forward_is_served)
 }
 END_TEST
 
+/* A float teacher runs as a tape, some images at a time: as it would be served, whatever its
+ * student's normalisation is. */
+START_TEST(test_teacher)
+{
+    enum { COUNT = 21, CLASSES = 10, IMAGE = 32 * 32 * 3 };
+    const struct lq_arch_options arch = {.arch = "resnet-20", .seed = 5};
+    const struct lq_lower_options lower = {LQ_FORM_AUTO, false, &kernels};
+    float *input = malloc(2 * sizeof(*input) * COUNT * IMAGE), *own = input + COUNT * IMAGE;
+    float served[COUNT * CLASSES], taught[COUNT * CLASSES];
+    struct lq_graph *graph, *student;
+    struct lq_program *program;
+    struct lq_runner *runner;
+    struct lq_teacher *teacher;
+    struct lq_error error = {0};
+    struct lq_preprocess *to, *from;
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, 3, 0);
+    ck_assert_int_eq(lq_arch_build(&arch, &graph, &error), LQ_OK);
+    ck_assert_int_eq(lq_arch_build(&arch, &student, &error), LQ_OK);
+    to = &graph->meta.preprocess;
+    from = &student->meta.preprocess;
+    from->scale = 1;
+    for (int c = 0; c < 3; c++) {
+        from->mean[c] = 0.25f * (float)c;
+        from->std[c] = 0.5f + (float)c;
+    }
+    for (int i = 0; i < COUNT * IMAGE; i++) {
+        float value = lq_rng_normal(&rng); /* of scale 1 */
+
+        input[i] = (value - from->mean[i % 3]) / from->std[i % 3];
+        own[i] = (value * to->scale - to->mean[i % 3]) / to->std[i % 3];
+    }
+    ck_assert_int_eq(lq_program_create(graph, &lower, &program, &error), LQ_OK);
+    ck_assert_int_eq(lq_runner_create(program, 1, &runner, &error), LQ_OK);
+    ck_assert_int_eq(lq_runner_run(runner, own, LQ_NHWC, COUNT, served, &error), LQ_OK);
+    ck_assert_int_eq(lq_teacher_create(graph, student, 2, &kernels, &teacher, &error), LQ_OK);
+    ck_assert_int_eq(lq_teacher_run(teacher, input, COUNT, taught, &error), LQ_OK);
+    for (int i = 0; i < COUNT * CLASSES; i++)
+        ck_assert_float_eq_tol(taught[i], served[i], 1e-3f * (1 + fabsf(served[i])));
+    lq_teacher_destroy(teacher);
+    lq_runner_destroy(runner);
+    lq_program_destroy(program);
+    lq_graph_destroy(student);
+    lq_graph_destroy(graph);
+    free(input);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("backward");
@@ -318,5 +369,6 @@ int main(void)
     tcase_add_test(tests, test_softmax);
     tcase_add_test(tests, test_flatten_map);
     tcase_add_test(tests, test_forward_is_served);
+    tcase_add_test(tests, test_teacher);
     return suite_main("backward", tests);
 }
