@@ -1,12 +1,14 @@
 #!/bin/sh
 # train.sh NAME DATA [OPTION...] - trains a network as it was trained for this folder, or goes on with it.
 #
-# NAME: float. DATA: the folder cifar-10-batches-bin. OPTIONs go to `lqnet train`. Writes NAME.lq, its log, its report and
-# its checkpoint into WORK (build/training), where a run of the same name goes on from its checkpoint.
+# NAME: float, w3a3 or w2a2. Quantized networks start from the float one, which is their teacher too. DATA: the folder
+# cifar-10-batches-bin. OPTIONs go to `lqnet train`. Writes NAME.lq, its log, its report and its checkpoint into WORK
+# (build/training), where a run of the same name goes on from its checkpoint.
 set -eu
 name=$1 data=$2
 shift 2
 work=${WORK:-build/training} lqnet=${LQNET:-build/release/lqnet}
+float=${0%/*}/resnet20-cifar10-float.lq
 mkdir -p "$work"
 
 train() {
@@ -15,10 +17,20 @@ train() {
         --report "$work/$name.html" "$@"
 }
 
+# BITS EPOCHS: the latent weights are kept too, for going on from.
+quantized() {
+    bits=$1 epochs=$2
+    shift 2
+    train --init "$float" --bits "$bits" --epochs "$epochs" --lr 0.05 --decay 5e-5 --teacher "$float" --distillation 0.5 \
+        --temperature 3 --latent "$work/$name-latent.lq" "$@"
+}
+
 case $name in
 float) train --arch resnet-20 --epochs 100 --warmup 1 --lr 0.1 --decay 5e-4 "$@" ;;
+w3a3) quantized 3/3 40 "$@" ;;
+w2a2) quantized 2/2 60 "$@" ;;
 *)
-    echo "train.sh: '$name' is not float" >&2
+    echo "train.sh: '$name' is none of float, w3a3, w2a2" >&2
     exit 2
     ;;
 esac
