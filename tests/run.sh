@@ -1,12 +1,15 @@
 #!/bin/sh
 # run.sh BUILD SUITE... - runs the suites, under $LQ_RUN if it is given, and adds up their "N passed, N failed".
-# LQ_LIMIT: seconds that one may take.
+# LQ_LIMIT: seconds that one may take; generous, for machines with other work.
 export CK_DEFAULT_TIMEOUT=60 LQNET="$1/lqnet" LQNETD="$1/lqnetd"
 shift
 passed=0 failed=0
 for suite in "$@"; do
-    if ! output=$(timeout "${LQ_LIMIT:-300}" ${LQ_RUN:-} "$suite" 2>&1) && ! echo "$output" | grep -qE '^[0-9]+ passed, [1-9][0-9]* failed$'; then
+    status=0
+    output=$(timeout "${LQ_LIMIT:-900}" ${LQ_RUN:-} "$suite" 2>&1) || status=$?
+    if [ "$status" -ne 0 ] && ! echo "$output" | grep -qE '^[0-9]+ passed, [1-9][0-9]* failed$'; then
         output="$output
+$suite: $([ "$status" -eq 124 ] && echo "not done in ${LQ_LIMIT:-900} s" || echo "ended with status $status")
 0 passed, 1 failed"
     fi
     echo "$output" | grep -vE '^[0-9]+ passed, [0-9]+ failed$'

@@ -44,24 +44,35 @@ void lq_arena_deinit(struct lq_arena *arena)
     arena->total_bytes = 0;
 }
 
+/* A chunk for a block of `bytes`; behind the first one if it has no room for others. */
+static struct lq_arena_chunk *add_chunk(struct lq_arena *arena, size_t bytes)
+{
+    size_t room = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
+    struct lq_arena_chunk *chunk = lq_alloc(1, LQ_ALIGNMENT + room), **at = &arena->chunks;
+
+    if (!chunk)
+        return NULL;
+    if (*at && room == bytes)
+        at = &(*at)->next;
+    *chunk = (struct lq_arena_chunk){*at, 0, room};
+    *at = chunk;
+    arena->total_bytes += room;
+    return chunk;
+}
+
 void *lq_arena_alloc(struct lq_arena *arena, size_t count, size_t size)
 {
     struct lq_arena_chunk *chunk = arena->chunks;
-    size_t bytes, room;
+    size_t bytes;
     uint8_t *block;
 
     if (!lq_size_mul(count, size, &bytes) || bytes > SIZE_MAX - 4 * (size_t)LQ_ALIGNMENT)
         return NULL;
     bytes = lq_size_round_up(bytes ? bytes : 1, LQ_ALIGNMENT);
-    if (!chunk || chunk->size - chunk->used < bytes) {
-        room = bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES;
-        chunk = lq_alloc(1, LQ_ALIGNMENT + room);
-        if (!chunk)
-            return NULL;
-        *chunk = (struct lq_arena_chunk){arena->chunks, 0, room};
-        arena->chunks = chunk;
-        arena->total_bytes += room;
-    }
+    if (!chunk || chunk->size - chunk->used < bytes)
+        chunk = add_chunk(arena, bytes);
+    if (!chunk)
+        return NULL;
     block = (uint8_t *)chunk + LQ_ALIGNMENT + chunk->used;
     chunk->used += bytes;
     return block;

@@ -257,7 +257,7 @@ int main(void)
         return suite_main("forms", tests);
     if (lq_engine_create(LQ_CPU_ALL, &engine, NULL) != LQ_OK)
         return 1;
-    tcase_set_timeout(tests, 280);
+    tcase_set_timeout(tests, 800);
     tcase_add_loop_test(tests, layers_agree, 2, 4);
     tcase_add_test(tests, batches_and_threads_agree);
     return suite_main("forms", tests);

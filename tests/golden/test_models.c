@@ -149,7 +149,7 @@ int main(void)
     struct lq_error error = {0};
     int status;
 
-    tcase_set_timeout(tests, 120);
+    tcase_set_timeout(tests, 800);
     read_table();
     if (row_count == 0 || lq_engine_create(LQ_CPU_ALL, &engine, &error) != LQ_OK) {
         fprintf(stderr, "models/README.md has no table of networks; %s\n", error.text);

@@ -78,7 +78,7 @@ int main(void)
         return suite_main("networks", tests);
     if (lq_engine_create(LQ_CPU_ALL, &engine, &error) != LQ_OK)
         return 1;
-    tcase_set_timeout(tests, 280);
+    tcase_set_timeout(tests, 800);
     tcase_add_loop_test(tests, float_accuracy, 0, REAL_COUNT);
     tcase_add_test(tests, eight_bits);
     tcase_add_test(tests, learned_beats_uniform);

@@ -33,6 +33,21 @@ START_TEST(aligned_zeroed_apart)
 }
 END_TEST
 
+/* A large block between small ones takes its own bytes, and these go on sharing a chunk. */
+START_TEST(small_blocks_share)
+{
+    struct lq_arena arena = {0};
+    size_t before;
+
+    ck_assert_ptr_nonnull(lq_arena_alloc(&arena, 100, 1));
+    before = arena.total_bytes;
+    ck_assert_ptr_nonnull(lq_arena_alloc(&arena, 1 << 20, 1));
+    ck_assert_ptr_nonnull(lq_arena_alloc(&arena, 100, 1));
+    ck_assert_uint_eq(arena.total_bytes, before + (1 << 20));
+    lq_arena_deinit(&arena);
+}
+END_TEST
+
 START_TEST(overflow_is_refused)
 {
     struct lq_arena arena = {0};
@@ -49,6 +64,7 @@ int main(void)
     TCase *tests = tcase_create("arena");
 
     tcase_add_test(tests, aligned_zeroed_apart);
+    tcase_add_test(tests, small_blocks_share);
     tcase_add_test(tests, overflow_is_refused);
     return suite_main("arena", tests);
 }
