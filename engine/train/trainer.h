@@ -11,8 +11,8 @@
 /* All are kept by reference. options: in force (lq_train_resolve). */
 struct lq_trainer_input {
     const struct lq_graph *graph;
-    const struct lq_graph *latent; /* float network whose weights the quantized layers start from;
-                                      NULL: their own */
+    const struct lq_graph *latent;  /* float network whose weights the quantized layers start from;
+                                       NULL: their own */
     const struct lq_graph *teacher; /* NULL: none; of the same input size and classes */
     const struct lq_dataset *train, *test;
     const struct lq_kernels *kernels;
