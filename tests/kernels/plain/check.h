@@ -52,6 +52,7 @@ enum print_output { CK_NORMAL };
 #define ck_assert_int_eq(a, b)  PLAIN_COMPARE(long long, "%lld", a, ==, b)
 #define ck_assert_int_ne(a, b)  PLAIN_COMPARE(long long, "%lld", a, !=, b)
 #define ck_assert_int_gt(a, b)  PLAIN_COMPARE(long long, "%lld", a, >, b)
+#define ck_assert_int_ge(a, b)  PLAIN_COMPARE(long long, "%lld", a, >=, b)
 #define ck_assert_int_le(a, b)  PLAIN_COMPARE(long long, "%lld", a, <=, b)
 #define ck_assert_uint_eq(a, b) PLAIN_COMPARE(unsigned long long, "%llu", a, ==, b)
 #define ck_assert_double_eq_tol(a, b, tolerance)                                                   \
