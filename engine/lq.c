@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "lq.h"
+#include "lq_learn.h"
 
 #include <pthread.h>
 #include <stdlib.h>

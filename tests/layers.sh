@@ -31,7 +31,7 @@ forbid 'only gemm.c knows BLAS' 'cblas' $(find engine -name '*.[ch]' ! -name gem
 server=$(find server -name '*.[ch]')
 forbid 'only http*.c know libmicrohttpd' 'include (<microhttpd|"http/http_private)' \
     $(find server -name '*.[ch]' ! -path 'server/http/http*') /dev/null
-forbid 'the server uses the engine through lq.h' "$(include 'base|tensor|kernels|quant|image|ops|graph|arch|format|train')" $server /dev/null
+forbid 'the server uses the engine through lq.h and lq_learn.h' "$(include 'base|tensor|kernels|quant|image|ops|graph|arch|format|train')" $server /dev/null
 forbid 'only store.c knows SQLite' 'include <sqlite3' $(find server -name '*.[ch]' ! -path server/jobs/store.c) /dev/null
 forbid 'codec uses no other room' "$(include 'observe|http|models|infer|jobs|routes')" server/codec/*.[ch] /dev/null
 forbid 'observe points up' "$(include 'http|models|infer|jobs|routes')" server/observe/*.[ch] /dev/null

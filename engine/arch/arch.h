@@ -23,6 +23,7 @@
 #define LQ_ARCH_ARCH_H
 
 #include "graph/graph.h"
+#include "lq_learn.h"
 
 /* Builds and finishes the float network, with name, labels and preprocessing; provenance "source"
  * tells architecture, shortcut and seed. Errors: those of lq_model_create_arch. */

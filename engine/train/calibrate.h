@@ -14,6 +14,7 @@
 
 #include "graph/graph.h"
 #include "kernels/kernels.h"
+#include "lq_learn.h"
 
 struct lq_calibrate_input {
     const float *images; /* [count][height][width][channels]; released before the walk is over */

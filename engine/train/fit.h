@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "quant/quantizer.h"
+#include "lq_learn.h"
 
 struct lq_fit_options {
     enum lq_quantizer_kind quantizer;

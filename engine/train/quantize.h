@@ -7,6 +7,7 @@
 
 #include "graph/graph.h"
 #include "kernels/kernels.h"
+#include "lq_learn.h"
 
 /* images: [count][height][width][channels] inputs of the network, seen with the augmentation that
  * batch normalization is to be re-estimated under. threads: in force, not 0. As many of the images

@@ -21,6 +21,7 @@
 
 #include "graph/graph.h"
 #include "kernels/kernels.h"
+#include "lq_learn.h"
 
 #define LQ_TAPE_LANES 8
 

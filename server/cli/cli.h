@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "lq.h"
+#include "lq_learn.h"
 
 /* Exit statuses. */
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_REJECTED = 3 };

@@ -5,7 +5,7 @@
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
 
-#include "lq.h"
+#include "lq_learn.h"
 
 /* What is gathered for it. Start from {0}. */
 struct report_point {

@@ -6,6 +6,7 @@
 #define SERVER_DATA_H
 
 #include "jobs/jobs_private.h"
+#include "lq_learn.h"
 
 /* A data set, and, where the job wants no more than `limit` images, a part of it. Start from {0}.
  */

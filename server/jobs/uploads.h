@@ -11,6 +11,7 @@
 #include "codec/text.h"
 #include "config.h"
 #include "models/generation.h"
+#include "lq_learn.h"
 
 struct uploads;
 struct jobs_order;

@@ -8,6 +8,7 @@
 
 #include "codec/text.h"
 #include "jobs/spec.h"
+#include "lq_learn.h"
 
 struct work_task {
     const struct spec *spec;

@@ -5,7 +5,7 @@
 #ifndef TESTS_SUPPORT_REAL_H
 #define TESTS_SUPPORT_REAL_H
 
-#include "lq.h"
+#include "lq_learn.h"
 
 /* The folder, or NULL after a message that SUITE skips its tests. */
 const char *real_data(const char *suite);

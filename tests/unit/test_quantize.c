@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lq.h"
+#include "lq_learn.h"
 #include "support/image_forge.h"
 #include "support/onnx_text.h"
 

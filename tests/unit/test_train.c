@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
-#include "lq.h"
+#include "lq_learn.h"
 #include "support/onnx_text.h"
 
 enum {
