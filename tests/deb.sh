@@ -6,24 +6,14 @@ deb=$1 model=$2 picture=$3
 [ -r "$deb" ] && [ -r "$model" ] && [ -r "$picture" ] || { echo "usage: deb.sh DEB MODEL PICTURE" >&2; exit 1; }
 work=$(mktemp -d)
 root=$work/root
-passed=0 failed=0 daemon=
+daemon=
 finish() {
     [ -z "$daemon" ] || kill "$daemon" 2>/dev/null
     umount "$root/proc" 2>/dev/null
     rm -rf "$work"
 }
 trap finish EXIT
-check() { # check TEXT COMMAND...
-    text=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "failed: $text"
-        tail -n 20 "$work/out"
-    fi
-}
+. "$(dirname "$0")/support/check.sh"
 inside() { env LC_ALL=C.UTF-8 chroot "$root" env DEBIAN_FRONTEND=noninteractive "$@"; }
 serves() { # starts the daemon as the package's user, classifies, ends it
     port=
@@ -73,5 +63,4 @@ check 'serves after the upgrade' serves
 check 'purges' inside dpkg --purge lqnet
 check 'leaves no file' sh -c "! find '$root/etc' '$root/usr' '$root/var/lib' '$root/lib' -path '$root/var/lib/dpkg' -prune -o -name '*lqnet*' -print | grep ."
 check 'leaves no user' sh -c "! chroot '$root' id lqnet"
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+summary

@@ -5,22 +5,12 @@ set -u
 image=$1 model=$2 picture=$3
 work=$(mktemp -d)
 root=$work/root
-passed=0 failed=0 pid=
+pid=
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 mkdir -p "$work/image" "$root" "$work/models"
 cp "$model" "$work/models/model.lq"
 
-check() { # check TEXT COMMAND...
-    text=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "failed: $text"
-        tail -n 20 "$work/out"
-    fi
-}
+. "$(dirname "$0")/support/check.sh"
 
 podman --storage-driver "${STORAGE_DRIVER:-vfs}" image save "$image" | tar -x -C "$work/image"
 find "$work/image" -type f -name '*.tar' -exec tar -x -C "$root" -f {} \;
@@ -51,5 +41,4 @@ wait $pid
 check "it ends with 0, not $?" test $? = 0
 pid=
 [ $failed = 0 ] || cat "$work/log"
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+summary

@@ -7,23 +7,13 @@ image=$1 model=$2 folder=$3
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 podman="podman --storage-driver ${STORAGE_DRIVER:-vfs} --cgroup-manager cgroupfs --runtime runc"
-name=lqnet-test-$$ passed=0 failed=0
+name=lqnet-test-$$
 trap '$podman rm -f "$name" >/dev/null 2>&1; kill %1 %2 2>/dev/null; rm -rf "$work"' EXIT
 mkdir -m 755 "$work/models"
 install -m 644 "$model" "$work/models/model.lq"
 chmod 755 "$work"
 
-check() { # check TEXT COMMAND...
-    text=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "failed: $text"
-        tail -n 20 "$work/out"
-    fi
-}
+. "$(dirname "$0")/support/check.sh"
 locked() { # locked ARGUMENT...: in the foreground
     $podman run --rm --name "$name" --network host --ulimit nofile=1024:4096 --ulimit nproc=1000:1000 --read-only \
         --cap-drop all --security-opt no-new-privileges --memory 64m --cpus 1 --no-healthcheck \
@@ -103,5 +93,4 @@ wait "$running"
 locked --env LQNETD_WORKERS=many "$image" >"$work/bad" 2>&1
 check 'refuses wrong settings: status' test $? = 2
 check 'refuses wrong settings: text' grep -q 'LQNETD_WORKERS' "$work/bad"
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+summary

@@ -2,20 +2,11 @@
 # install.sh BUILD - what `make install` leaves: files, manual pages and completion that know every command, option and
 # setting. Prints "N passed, N failed".
 set -u
-build=$1 passed=0 failed=0
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
-check() { # check TEXT COMMAND...
-    text=$1
-    shift
-    if "$@" >"$root/out" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "failed: $text"
-        cat "$root/out"
-    fi
-}
+build=$1
+work=$(mktemp -d)
+root=$work/root
+trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/support/check.sh"
 share=$root/usr/share
 quiet() { [ -z "$("$@" 2>&1)" ]; }
 
@@ -51,5 +42,4 @@ if command -v groff >/dev/null; then
 else
     echo 'groff is not installed: the manual pages were not formatted'
 fi
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+summary

@@ -5,20 +5,13 @@
 set -u
 build=$1 model=$2 folder=$3
 here=$(cd "$(dirname "$0")" && pwd)
-parallel=8 passed=0 failed=0 pids=
+parallel=8 pids=
 work=$(mktemp -d)
 trap 'kill $pids 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
 mkdir "$work/models"
 cp "$model" "$work/models/model.lq"
 
-check() { # check TEXT VALUE TEST...
-    if test "$2" "$3" "$4"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "failed: $1: $2"
-    fi
-}
+. "$(dirname "$0")/support/check.sh"
 # Starts a copy on ADDRESS, waits until it logs a line that has all of the words; sets pid and address.
 start() {
     rm -f "$work/log"
@@ -43,7 +36,8 @@ start() {
 restart() {
     kill -TERM "$1"
     wait "$1"
-    check "exit status of a drained copy" $? = 0
+    value=$?
+    check "exit status of a drained copy: $value" test "$value" = 0
     start "$2" '/v2/health/ready' '"status":200'
 }
 load() {
@@ -79,8 +73,10 @@ restart "$first" "$first_address"
 first=$pid
 restart "$second" "$second_address"
 load_end 'rolling restart'
-check 'requests in a rolling restart' "$(count '')" -gt 100
-check 'requests that a rolling restart lost' "$(count other)" = 0
+value=$(count '')
+check "requests in a rolling restart: $value" test "$value" -gt 100
+value=$(count other)
+check "requests that a rolling restart lost: $value" test "$value" = 0
 
 load &
 loading=$!
@@ -90,6 +86,6 @@ done
 kill -KILL "$first"
 wait "$first"
 load_end 'one copy killed'
-check 'requests that a kill lost' "$(count other)" -le "$parallel"
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+value=$(count other)
+check "requests that a kill lost: $value" test "$value" -le "$parallel"
+summary
