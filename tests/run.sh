@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh BUILD SUITE... - runs the suites, under $LQ_RUN if it is given, and adds up their "N passed, N failed".
 # LQ_LIMIT: seconds that one may take; generous, for machines with other work.
-export CK_DEFAULT_TIMEOUT=60 LQNET="$1/lqnet" LQNETD="$1/lqnetd"
+export CK_DEFAULT_TIMEOUT=300 LQNET="$1/lqnet" LQNETD="$1/lqnetd"
 shift
 passed=0 failed=0
 for suite in "$@"; do

@@ -301,7 +301,6 @@ int main(void)
     TCase *tests = tcase_create("admin");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, without_tokens);
     tcase_add_test(tests, an_address_without_tokens);

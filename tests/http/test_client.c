@@ -232,7 +232,6 @@ int main(void)
     TCase *tests = tcase_create("client");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, health);
     tcase_add_test(tests, command_lines);
     tcase_add_test(tests, admin);

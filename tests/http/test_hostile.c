@@ -547,7 +547,6 @@ int main(void)
     TCase *tests = tcase_create("hostile");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, slowloris);
     tcase_add_test(tests, more_connections_than_allowed);
     tcase_add_test(tests, slow_bodies);

@@ -470,7 +470,6 @@ int main(void)
     TCase *tests = tcase_create("http");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, every_route);
     tcase_add_test(tests, classify);
     tcase_add_test(tests, infer);

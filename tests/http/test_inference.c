@@ -520,7 +520,6 @@ int main(void)
     TCase *tests = tcase_create("inference");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, images);
     tcase_add_test(tests, floats);
     tcase_add_test(tests, classifications);

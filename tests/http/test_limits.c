@@ -151,7 +151,6 @@ int main(void)
     TCase *tests = tcase_create("limits");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, requests_in_a_second);
     tcase_add_test(tests, on_one_connection);
     tcase_add_test(tests, connections_at_once);

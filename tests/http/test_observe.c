@@ -369,7 +369,6 @@ int main(void)
     TCase *tests = tcase_create("observe");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, metrics);
     tcase_add_test(tests, metrics_of_models);
     tcase_add_test(tests, requests_that_never_end);

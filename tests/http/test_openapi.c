@@ -279,7 +279,6 @@ int main(void)
     TCase *tests = tcase_create("openapi");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, every_route);
     tcase_add_test(tests, replies);
     tcase_add_test(tests, statistics);

@@ -227,7 +227,6 @@ int main(void)
     TCase *tests = tcase_create("protocol");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, methods);
     tcase_add_test(tests, head);
     tcase_add_test(tests, compressed_requests);

@@ -168,7 +168,6 @@ int main(void)
     TCase *tests = tcase_create("sandbox");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, system_calls);
     tcase_add_test(tests, denied);
     tcase_add_test(tests, another_user);

@@ -303,7 +303,6 @@ int main(void)
     TCase *tests = tcase_create("tls");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, requests);
     tcase_add_test(tests, versions);

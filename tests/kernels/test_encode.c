@@ -199,7 +199,6 @@ int main(void)
     TCase *tests = tcase_create("encode");
 
     tiers_print();
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, tiers_encode_alike, 1, 9);
     tcase_add_loop_test(tests, the_definition, 1, 9);
     tcase_add_test(tests, nibbles);

@@ -252,7 +252,6 @@ int main(void)
     TCase *tests = tcase_create("finish");
 
     tiers_print();
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, tiers_finish_alike, 0, WAYS);
     tcase_add_test(tests, tiers_pool_alike);
     tcase_add_test(tests, tiers_multiply_alike);

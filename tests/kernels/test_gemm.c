@@ -453,7 +453,6 @@ int main(void)
     TCase *tests = tcase_create("gemm");
 
     tiers_print();
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, tiers_agree, 1, MAX_BITS + 1);
     tcase_add_loop_test(tests, nibbles_by_windows, 0, 200);
     tcase_add_test(tests, hand_computed);

@@ -286,6 +286,5 @@ int main(void)
     tcase_add_test(tests, test_outer);
     tcase_add_test(tests, test_patch);
     tcase_add_test(tests, test_result);
-    tcase_set_timeout(tests, 120);
     return suite_main("windows", tests);
 }

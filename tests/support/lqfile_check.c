@@ -120,7 +120,6 @@ int lqfile_suite_main(const char *name, TCase *tests)
         perror(folder);
         return 1;
     }
-    tcase_set_timeout(tests, 120);
     failed = suite_main(name, tests);
     rmdir(folder);
     return failed;

@@ -368,7 +368,6 @@ int main(void)
 
     if (lq_engine_create(LQ_CPU_ALL, &engine, NULL) != LQ_OK)
         return 1;
-    tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, sizes, 0, FACTS);
     tcase_add_loop_test(tests, forms_agree, 0, QUANTIZED);
 #ifdef SANITIZED

@@ -268,7 +268,6 @@ int main(void)
 {
     TCase *tests = tcase_create("augment");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, positions);
     tcase_add_test(tests, reflection_by_hand);
     tcase_add_test(tests, a_seed_repeats);

@@ -261,7 +261,6 @@ int main(void)
 {
     TCase *tests = tcase_create("auth");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, scopes);
     tcase_add_test(tests, wrong_headers);

@@ -358,7 +358,6 @@ int main(void)
     TCase *tests = tcase_create("backward");
 
     tcase_add_checked_fixture(tests, setup, NULL);
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, test_conv_and_dense);
     tcase_add_test(tests, test_norm_relu);
     tcase_add_test(tests, test_residual);

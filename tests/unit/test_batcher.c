@@ -619,7 +619,6 @@ int main(void)
     if (fd < 0 || tiny_model_write(path, NULL) != LQ_OK)
         return 1;
     close(fd);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, jobs_share_batches);
     tcase_add_test(tests, finished_in_brackets);
     tcase_add_test(tests, large_jobs_are_split);

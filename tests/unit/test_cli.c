@@ -313,7 +313,6 @@ int main(void)
 {
     TCase *tests = tcase_create("cli");
 
-    tcase_set_timeout(tests, 240);
     tcase_add_test(tests, command_lines);
     tcase_add_test(tests, finetunes);
     tcase_add_test(tests, inspects);

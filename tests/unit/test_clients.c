@@ -200,7 +200,6 @@ int main(void)
 {
     TCase *tests = tcase_create("clients");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_bucket);
     tcase_add_test(tests, the_rate);
     tcase_add_test(tests, a_new_connection_is_no_new_client);

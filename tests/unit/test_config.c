@@ -398,7 +398,6 @@ int main(void)
     if (fd < 0)
         return 1;
     close(fd);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, every_default_is_legal);
     tcase_add_test(tests, every_key_can_be_set);
     tcase_add_test(tests, the_file_we_ship);

@@ -164,7 +164,6 @@ int main(void)
 {
     TCase *tests = tcase_create("conv_pixels");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, agrees_with_doubles, 0, 200);
     return suite_main("conv_pixels", tests);
 }

@@ -381,6 +381,5 @@ int main(void)
     tcase_add_test(tests, test_large);
     tcase_add_test(tests, test_parts);
     tcase_add_test(tests, test_dense);
-    tcase_set_timeout(tests, 120);
     return suite_main("conv_train", tests);
 }

@@ -497,7 +497,6 @@ int main(void)
     }
     snprintf(folder, sizeof(folder), "%s/set", root);
     tcase_add_checked_fixture(tests, empty_folder, NULL);
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, cifar);
     tcase_add_test(tests, cifar_damage);
     tcase_add_test(tests, cifar_missing_files);

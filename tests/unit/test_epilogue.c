@@ -65,7 +65,6 @@ int main(void)
 {
     TCase *tests = tcase_create("epilogue");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, thresholds_are_the_definition, 1, LQ_MAX_BITS + 1);
     return suite_main("epilogue", tests);
 }

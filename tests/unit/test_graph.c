@@ -649,7 +649,6 @@ int main(void)
 {
     TCase *tests = tcase_create("graph");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, dead_nodes_are_dropped);
     tcase_add_loop_test(tests, random_graphs, 0, 20);
     tcase_add_test(tests, nodes_are_limited);

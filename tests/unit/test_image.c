@@ -474,7 +474,6 @@ int main(void)
 {
     TCase *tests = tcase_create("image");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, png_kinds);
     tcase_add_test(tests, png_interlaced);
     tcase_add_test(tests, png_colour_chunks);

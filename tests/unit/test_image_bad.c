@@ -572,7 +572,6 @@ int main(void)
 {
     TCase *tests = tcase_create("image_bad");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, truncated_png);
     tcase_add_test(tests, truncated_jpeg);
     tcase_add_test(tests, flipped_png);

@@ -685,7 +685,6 @@ int main(void)
         floats[i] = 1;
         integers[i] = 1;
     }
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, convolution_shapes);
     tcase_add_test(tests, pool_shapes);
     tcase_add_test(tests, pools_agree_with_counting);

@@ -360,7 +360,6 @@ int main(void)
 {
     TCase *tests = tcase_create("infer_request");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, floats);
     tcase_add_test(tests, pixels);
     tcase_add_test(tests, files);

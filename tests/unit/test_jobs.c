@@ -817,7 +817,6 @@ int main(void)
 {
     TCase *tests = tcase_create("jobs");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, published);
     tcase_add_test(tests, turned_down);

@@ -289,7 +289,6 @@ int main(void)
 {
     TCase *tests = tcase_create("json");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, valid);
     tcase_add_test(tests, refused);
     tcase_add_test(tests, bounds);

@@ -171,7 +171,6 @@ int main(void)
 {
     TCase *tests = tcase_create("log");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, values);
     tcase_add_test(tests, all_lines_arrive);
     tcase_add_test(tests, a_reader_that_hangs);

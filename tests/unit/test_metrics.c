@@ -250,7 +250,6 @@ int main(void)
 {
     TCase *tests = tcase_create("metrics");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, the_checker_refuses_what_is_wrong);
     tcase_add_test(tests, requests_by_route_method_and_status);
     tcase_add_test(tests, models);

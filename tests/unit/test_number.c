@@ -248,7 +248,6 @@ int main(void)
 {
     TCase *tests = tcase_create("number");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, floats_there_and_back);
     tcase_add_test(tests, texts_as_expected);
     tcase_add_test(tests, rounds_correctly);

@@ -349,7 +349,6 @@ int main(void)
 {
     TCase *tests = tcase_create("onnx_bad");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, refused, 0, CASES);
     tcase_add_test(tests, cut_at_every_length);
     tcase_add_test(tests, every_bit_flipped);

@@ -327,7 +327,6 @@ int main(void)
 {
     TCase *tests = tcase_create("preprocess");
 
-    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, pillow_pixels);
     tcase_add_test(tests, nothing_to_do);
     tcase_add_test(tests, centre_crop);

@@ -257,7 +257,6 @@ int main(void)
     tcase_add_loop_test(tests, relu_activations, 2, 4);
     tcase_add_loop_test(tests, learned_beats_uniform, 1, LQ_MAX_BITS + 1);
     tcase_add_loop_test(tests, grid_fit_beats_uniform, 1, LQ_MAX_BITS + 1);
-    tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, degenerate_data, 1, LQ_MAX_BITS + 1);
     return suite_main("qem", tests);
 }

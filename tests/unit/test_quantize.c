@@ -363,7 +363,6 @@ int main(void)
 {
     TCase *tests = tcase_create("quantize");
 
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, first_and_last_stay_float);
     tcase_add_test(tests, layers_of_their_own);

@@ -314,7 +314,6 @@ int main(void)
     TCase *tests = tcase_create("session");
 
     tiers_print();
-    tcase_set_timeout(tests, 120);
     tcase_add_loop_test(tests, forms_agree, 0, RANDOM);
     tcase_add_test(tests, float_agrees_to_rounding);
     tcase_add_test(tests, pixels_agree);

@@ -488,7 +488,6 @@ int main(void)
     TCase *tests = tcase_create("train");
 
     tcase_add_checked_fixture(tests, setup, teardown);
-    tcase_set_timeout(tests, 300);
     tcase_add_test(tests, test_learns_float);
     tcase_add_test(tests, test_learns_quantized);
     tcase_add_test(tests, test_resume);
