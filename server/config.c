@@ -140,6 +140,18 @@ int config_admin_address(const char *value, char *ret_address, size_t size, stru
     return path ? LQ_OK : config_split_address(ret_address, host, sizeof(host), &port, error);
 }
 
+int config_priority(const char *name)
+{
+    static const char *const names[] = {[CONFIG_PRIORITY_IDLE] = "idle",
+                                        [CONFIG_PRIORITY_LOW] = "low",
+                                        [CONFIG_PRIORITY_NORMAL] = "normal"};
+
+    for (int i = 0; i < (int)(sizeof(names) / sizeof(*names)); i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
 /* Keys whose text has a grammar of its own. */
 static int check_text(const char *key, const char *value, struct lq_error *error)
 {
@@ -155,6 +167,8 @@ static int check_text(const char *key, const char *value, struct lq_error *error
     if (strcmp(key, "log_output") == 0 && strcmp(value, "stderr") != 0 &&
         strcmp(value, "stdout") != 0)
         return error_set(error, LQ_ERR_INVALID, "'%s' is neither stderr nor stdout", value);
+    if (strcmp(key, "job_priority") == 0 && config_priority(value) < 0)
+        return error_set(error, LQ_ERR_INVALID, "'%s' is not one of idle, low, normal", value);
     if (strcmp(key, "cpu") == 0 && !parse_cpu(value, &mask))
         return error_set(error, LQ_ERR_INVALID, "'%s' is neither all nor a list of c, avx2, ...",
                          value);

@@ -75,7 +75,9 @@
     X(state, TEXT, "", 0, 400,                                                                     \
       "folder of fine-tuning jobs: their history, uploads, candidates; empty: no jobs")            \
     X(data_root, TEXT, "", 0, 300, "folder whose folders jobs may name as data; empty: none")      \
-    X(job_threads, INT, "1", 1, 64, "threads of the job that runs, which give way to requests")    \
+    X(job_threads, INT, "1", 1, 64, "threads of the job that runs")                                \
+    X(job_priority, TEXT, "low", 3, 6,                                                             \
+      "of these threads: idle (what CPU nobody else wants), low, or normal")                       \
     X(job_bytes, INT, "1073741824", 1048576, 1099511627776,                                        \
       "of feature maps that a job keeps while it calibrates; fewer images where they do not fit")  \
     X(job_queue, INT, "16", 1, 1000, "jobs that may wait")                                         \
@@ -128,6 +130,9 @@ int config_split_address(const char *text, char *ret_host, size_t size, int *ret
                          struct lq_error *error) LQ_MUST_CHECK;
 /* The mask of `cpu`, for lq_engine_create. */
 unsigned config_cpu_mask(const struct config *config);
+enum config_priority { CONFIG_PRIORITY_IDLE, CONFIG_PRIORITY_LOW, CONFIG_PRIORITY_NORMAL };
+/* The meaning of `job_priority`; -1 where it is none. */
+int config_priority(const char *name);
 /* Threads that compute: `workers`, or one for each CPU that may be used. */
 int config_workers(const struct config *config);
 

@@ -3,8 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * Two threads. The keeper holds the store, the queue and everybody who listens; it takes orders
- * and answers them. The runner computes one job at a time, with `job_threads` threads that run only
- * where nobody serves (SCHED_IDLE). A candidate that the guard accepts becomes the model's next
+ * and answers them. The runner computes one job at a time, with `job_threads` threads of
+ * `job_priority`. A candidate that the guard accepts becomes the model's next
  * version in the repository; the registry loads it as it loads every file, and swaps its pointer.
  *
  * `state` is the folder of all that is kept: jobs.db, uploads/, and candidates/ of jobs that have

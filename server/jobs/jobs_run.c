@@ -17,7 +17,7 @@
 #include "jobs/jobs_private.h"
 #include "observe/log.h"
 
-#define RUNNER_NICE    19
+#define LOW_NICE       10     /* beyond the daemon's own */
 #define CANARY_LOOK_US 200000 /* between looks whether the job is to stop */
 
 /* ------------------------------------------------------------------------------------------------
@@ -333,22 +333,25 @@ static void compute(struct run *run)
     data_close(&steps.data);
 }
 
-/* Of this thread, and of those that it starts. */
-static void step_back(void)
+/* Of this thread, and of those that it starts. Where SCHED_IDLE is not allowed, nice 19 remains. */
+static void step_back(int priority)
 {
     const struct sched_param none = {0};
+    int nice = priority == CONFIG_PRIORITY_IDLE ? 19 : getpriority(PRIO_PROCESS, 0) + LOW_NICE;
 
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), RUNNER_NICE);
-    if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0)
-        log_message(LOG_INFO, "jobs", "SCHED_IDLE is not allowed: jobs run at nice %d",
-                    RUNNER_NICE);
+    if (priority == CONFIG_PRIORITY_NORMAL)
+        return;
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
+    if (priority == CONFIG_PRIORITY_IDLE &&
+        pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0)
+        log_message(LOG_INFO, "jobs", "SCHED_IDLE is not allowed: jobs run at nice %d", nice);
 }
 
 void *jobs_runner_main(void *argument)
 {
     struct jobs *jobs = argument;
 
-    step_back();
+    step_back(config_priority(jobs->setup.config->job_priority));
     for (;;) {
         struct run *run;
 

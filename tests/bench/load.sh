@@ -7,16 +7,21 @@
 #   overload  a fixed rate of FACTOR times the capacity: how much is served, how soon the rest is refused, memory
 #   reload    latency while the model is loaded again and again, beside that without
 #   idle      exec to ready, resident memory, wake-ups
+#   jobs      rate and latency while a fine-tuning job runs, beside those without; then models are published under
+#             load. Fails below 60 % of the rate, above 3 times the 99 % latency, where the job stands still, where a
+#             request fails, and where pictures of one request are answered by two generations
 # Settings, from the environment:
 #   NETWORK      of `lqnet new`, 2 bits; default resnet-20          SIDE   of the pictures, default 32
 #   EACH         seconds of one measurement, default 10              ROUNDS of those that are compared, default 3
 #   CONNECTIONS  default 64                                         FACTOR default 4
 #   MODEL        a .lq file instead of NETWORK
+#   PRIORITY     job_priority, default: the daemon's own             DATA   folder of labelled images (jobs); default: made
+#   SWAPS        models published under load, default 3
 # The load comes from this machine too and takes its share of it. Compared runs alternate; medians count.
 set -u
 build=$1
 shift
-parts=${*:-classify metadata overload reload idle}
+parts=${*:-classify metadata overload reload idle jobs}
 network=${NETWORK:-resnet-20} side=${SIDE:-32} rounds=${ROUNDS:-3} connections=${CONNECTIONS:-64} factor=${FACTOR:-4}
 seconds=${EACH:-10}
 tools=$build/tests/bench
@@ -66,6 +71,8 @@ classify() {
     wrk -t1 "-c$2" "-d${1}s" -s "${0%/*}/classify.lua" "http://127.0.0.1:$port" -- "$work/pictures" 64 \
         /v2/models/net/classify | tail -1
 }
+# ask METHOD PATH [BODY]: at the admin's address
+ask() { curl -s --fail-with-body --unix-socket "$work/admin" -X "$1" "http://admin$2" ${3:+-d "$3"}; }
 # rate SUMMARY: of those answered
 rate() { echo "$1" | awk '{ print $2 / $NF }'; }
 # gets PORT PATH
@@ -125,7 +132,7 @@ flood() {
 reload() {
     local cycles=0
     until [ -e "$work/enough" ]; do
-        curl -sf --unix-socket "$work/admin" -X POST http://admin/v2/repository/models/net/load >/dev/null || exit 1
+        ask POST /v2/repository/models/net/load >/dev/null || exit 1
         cycles=$((cycles + 1))
         sleep 0.1
     done
@@ -162,6 +169,8 @@ part_idle() {
         "$(($(stat -c %s "$work/models/net.lq") / 1024)) kB, $switches context switches in 5 s"
     stop
 }
+
+. "${0%/*}/load_jobs.sh"
 
 for part in $parts; do
     "part_$part" || exit 1

@@ -68,6 +68,8 @@ static const char *other_value(const struct config_key *key)
         return "debug";
     if (strcmp(key->name, "log_output") == 0)
         return "stdout";
+    if (strcmp(key->name, "job_priority") == 0)
+        return "normal";
     if (strcmp(key->name, "cpu") == 0)
         return "c,avx2";
     if (strcmp(key->name, "version_policy") == 0)
@@ -186,6 +188,7 @@ START_TEST(bad_files)
         {"listen = ::1:80\n", LQ_ERR_INVALID, ":1: listen: '::1:80': write an IPv6 address as"},
         {"listen = :8080\n", LQ_ERR_INVALID, ":1: listen: ':8080' has no host"},
         {"log_output = stdall\n", LQ_ERR_INVALID, ":1: log_output: 'stdall' is neither stderr nor"},
+        {"job_priority = high\n", LQ_ERR_INVALID, ":1: job_priority: 'high' is not one of idle,"},
         {"log_level = loud\n", LQ_ERR_INVALID, ":1: log_level: 'loud' is not one of error,"},
         {"cpu = c,sse\n", LQ_ERR_INVALID, ":1: cpu: 'c,sse' is neither all nor a list"},
         {"strict_readiness = yes\n", LQ_ERR_INVALID, ":1: strict_readiness: 'yes' is neither true"},
