@@ -10,11 +10,13 @@
 #include "codec/compress.h"
 #include "codec/multipart.h"
 #include "codec/number.h"
+#include "codec/tar.h"
 #include "config.h"
 #include "fuzz/targets.h"
 #include "infer/infer_request.h"
 #include "models/policy.h"
 #include "route.h"
+#include "support/tar_forge.h"
 #include "train/augment.h"
 
 enum { MAX_IMAGES = 4, CHANNELS = 3, SIDE = 2, PIXELS = CHANNELS * SIDE * SIDE };
@@ -115,6 +117,37 @@ void fuzz_compress(const uint8_t *bytes, size_t size)
     }
     FUZZ_CHECK(good || compress_reader_damaged(reader) || sink.size > sink.limit);
     compress_reader_destroy(reader);
+}
+
+void fuzz_tar(const uint8_t *bytes, size_t size)
+{
+    bool signs = size && bytes[0] & 1;
+    size_t length = size ? size - 1 : 0;
+    char *copy = malloc(length ? length : 1), *after = copy;
+    struct tar tar;
+    struct tar_file file;
+    struct lq_error error = {0};
+    bool more = true;
+    int status = LQ_OK;
+
+    FUZZ_CHECK(copy);
+    if (length)
+        memcpy(copy, bytes + 1, length);
+    tar_begin(&tar, copy, length);
+    while (status == LQ_OK && more) {
+        if (signs && (size_t)(tar.end - tar.at) >= TAR_BLOCK)
+            tar_forge_sign(after);
+        status = tar_next(&tar, &more, &file, &error);
+        if (status != LQ_OK || !more)
+            break;
+        FUZZ_CHECK(file.bytes >= after + TAR_BLOCK && file.bytes <= tar.end);
+        FUZZ_CHECK(file.size <= (size_t)(tar.end - file.bytes));
+        FUZZ_CHECK(tar.at >= file.bytes + file.size && tar.at <= tar.end);
+        FUZZ_CHECK(memchr(file.name, 0, sizeof(file.name)));
+        after = copy + (tar.at - copy); /* the next header */
+    }
+    fuzz_check_status(status, &error);
+    free(copy);
 }
 
 void fuzz_base64(const uint8_t *bytes, size_t size)

@@ -23,6 +23,7 @@
              "then the body of an inference request")                                              \
     X(multipart, "a line Content-Type, then a body")                                               \
     X(compress, "a byte (bit 0: deflate, the rest: size of the pieces), then a compressed body")   \
+    X(tar, "a byte (bit 0: headers are signed first), then a tar archive")                         \
     X(base64, "base64")                                                                            \
     X(number, "a JSON number")                                                                     \
     X(headers, "lines: Accept-Encoding, Content-Encoding, a path, a version policy, an address, "  \
