@@ -40,7 +40,7 @@ static const struct description {
      "400 401 403 404 409 503"},
     {route_rollback, "application/json rollback", "application/json decision",
      "400 401 403 404 409 422 500 503"},
-    {route_history, NULL, "application/json history", "401 403 503"},
+    {route_history, NULL, "application/json history", "400 401 403 503"},
     {route_uploads, NULL, "application/json uploads", "401 403 404 503"},
     {route_upload, "application/x-tar - multipart/form-data files", "application/json upload",
      "400 401 403 404 413 422 500 503"},
@@ -261,6 +261,11 @@ static void write_parameters(const struct route *route, struct text *json)
     if (route->handler == route_classify) {
         text_string(json, separator);
         write_quoted("{'name':'top_k','in':'query','schema':{'type':'integer','minimum':1}}", json);
+    }
+    if (route->handler == route_jobs || route->handler == route_history) {
+        text_string(json, separator);
+        write_quoted("{'name':'before','in':'query','schema':{'type':'integer','minimum':1}}",
+                     json);
     }
     if (route->handler == route_infer) {
         text_string(json, separator);

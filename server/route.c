@@ -50,7 +50,7 @@ const struct route route_table[] = {
     {"POST", "/admin/models/{model}/rollback", route_rollback, AUTH_ADMIN, true,
      "an earlier version answers again"},
     {"GET", "/admin/models/{name}/history", route_history, AUTH_ADMIN, false,
-     "what was decided about a model"},
+     "what was decided about a model; ?before=ID"},
     {"GET", "/admin/models/{model}/uploads", route_uploads, AUTH_ADMIN, true,
      "pictures that were uploaded for a model"},
     {"POST", "/admin/models/{model}/uploads/{name}", route_upload, AUTH_ADMIN, false,

@@ -51,7 +51,7 @@ enum jobs_action {
     JOBS_CANCEL,
     JOBS_RESUME,
     JOBS_ROLLBACK, /* model, number: the version whose file is to answer again; 0: the one before */
-    JOBS_HISTORY,  /* model: what was decided */
+    JOBS_HISTORY,  /* model, number: what was decided; ids as for JOBS_LIST */
     JOBS_UPLOAD,   /* model, name, body with its media type: labelled pictures */
     JOBS_UPLOADS,  /* model: those that there are */
     JOBS_DISCARD,  /* model, name: of an upload */

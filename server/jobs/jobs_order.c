@@ -172,14 +172,14 @@ static int list(struct jobs *jobs, const struct jobs_order *order, struct text *
 static int history(struct jobs *jobs, const struct jobs_order *order, struct text *json,
                    struct lq_error *error)
 {
+    const struct store_page page = {order->model, order->number, JOBS_LIST_LIMIT};
     struct listing listing = {.json = json};
     int status;
 
     text_string(json, "{\"model\":");
     text_json(json, order->model);
     text_string(json, ",\"history\":[");
-    status =
-        store_decisions(jobs->store, order->model, JOBS_LIST_LIMIT, list_decision, &listing, error);
+    status = store_decisions(jobs->store, &page, list_decision, &listing, error);
     text_string(json, "]}");
     return status;
 }
@@ -268,7 +268,7 @@ static void find_before(void *context, const struct decision *decision)
 {
     struct before *before = context;
 
-    if (!before->from && !decision->pending && decision->version == before->version)
+    if (!before->from && decision->version == before->version)
         before->from = decision->from;
 }
 
@@ -276,6 +276,7 @@ static void find_before(void *context, const struct decision *decision)
 static int find_target(struct jobs *jobs, const struct jobs_order *order, int64_t now,
                        int64_t *ret_target, struct lq_error *error)
 {
+    const struct store_page page = {order->model, 0, 1000};
     struct before before = {now, 0};
     int status = LQ_OK;
 
@@ -284,7 +285,7 @@ static int find_target(struct jobs *jobs, const struct jobs_order *order, int64_
         return error_set(error, LQ_ERR_UNSUPPORTED, "version %lld answers already", (long long)now);
     if (order->number)
         return LQ_OK;
-    status = store_decisions(jobs->store, order->model, 1000, find_before, &before, error);
+    status = store_decisions(jobs->store, &page, find_before, &before, error);
     if (status == LQ_OK && !before.from)
         status = error_set(error, LQ_ERR_UNSUPPORTED,
                            "nothing was published that could be taken back: name a version");

@@ -404,19 +404,20 @@ static int visit_decisions(struct store *store, sqlite3_stmt *statement,
     return end_rows(store, statement, code, error);
 }
 
-int store_decisions(struct store *store, const char *model, int limit, store_visit_decision *visit,
+int store_decisions(struct store *store, const struct store_page *page, store_visit_decision *visit,
                     void *context, struct lq_error *error)
 {
     static const char sql[] =
-        "SELECT " DECISION_COLUMNS
-        " FROM decision WHERE ?1 IS NULL OR model=?1 ORDER BY id DESC LIMIT ?2";
+        "SELECT " DECISION_COLUMNS " FROM decision WHERE (?1 IS NULL OR model=?1) AND id<?2 AND "
+        "NOT pending ORDER BY id DESC LIMIT ?3";
     sqlite3_stmt *statement;
     int status = prepare(store, sql, &statement, error);
 
     if (status != LQ_OK)
         return status;
-    bind_text(statement, 1, model);
-    sqlite3_bind_int(statement, 2, limit);
+    bind_text(statement, 1, page->model);
+    sqlite3_bind_int64(statement, 2, page->before ? page->before : INT64_MAX);
+    sqlite3_bind_int(statement, 3, page->limit);
     return visit_decisions(store, statement, visit, context, error);
 }
 

@@ -30,14 +30,19 @@ int store_forget(struct store *store, int64_t decision, struct lq_error *error) 
 int store_job(struct store *store, int64_t id, struct job *ret_job,
               struct lq_error *error) LQ_MUST_CHECK;
 
-/* The last `limit` jobs with ids below `before` (0: all), the newest first; or the last decisions
- * about a model (NULL: all), the newest first; or those that are pending. Each is handed to
+/* The last `limit` jobs with ids below `before` (0: all), the newest first; or so the decisions
+ * about a model that have been carried out; or those that are pending. Each is handed to
  * `visit`, which may not call the store. */
 typedef void store_visit_job(void *context, const struct job *job);
 typedef void store_visit_decision(void *context, const struct decision *decision);
 int store_jobs(struct store *store, int64_t before, int limit, store_visit_job *visit,
                void *context, struct lq_error *error) LQ_MUST_CHECK;
-int store_decisions(struct store *store, const char *model, int limit, store_visit_decision *visit,
+struct store_page {
+    const char *model; /* NULL: all */
+    int64_t before;
+    int limit;
+};
+int store_decisions(struct store *store, const struct store_page *page, store_visit_decision *visit,
                     void *context, struct lq_error *error) LQ_MUST_CHECK;
 int store_pending(struct store *store, store_visit_decision *visit, void *context,
                   struct lq_error *error) LQ_MUST_CHECK;

@@ -178,9 +178,24 @@ void route_finetune(struct app *app, struct http_request *request, const struct 
     ask_about_model(app, request, match, JOBS_SUBMIT);
 }
 
+/* ?before=ID. False: replied. */
+static bool read_before(struct http_request *request, int64_t *ret_id)
+{
+    const char *before = http_query(request, "before");
+
+    if (!before || read_id(before, ret_id))
+        return true;
+    reply_error(request, 400, "before is '%.32s', expected an id", before);
+    return false;
+}
+
 void route_history(struct app *app, struct http_request *request, const struct route_match *match)
 {
-    ask_about_model(app, request, match, JOBS_HISTORY);
+    struct jobs_order order;
+
+    order_model(match, JOBS_HISTORY, &order);
+    if (read_before(request, &order.number))
+        ask(app, request, &order);
 }
 
 void route_uploads(struct app *app, struct http_request *request, const struct route_match *match)
@@ -225,12 +240,9 @@ void route_job_resume(struct app *app, struct http_request *request,
 void route_jobs(struct app *app, struct http_request *request, const struct route_match *match)
 {
     struct jobs_order order = {.action = JOBS_LIST};
-    const char *before = http_query(request, "before");
 
     (void)match;
-    if (before && !read_id(before, &order.number))
-        reply_error(request, 400, "before is '%.32s', expected a job's id", before);
-    else
+    if (read_before(request, &order.number))
         ask(app, request, &order);
 }
 

@@ -270,6 +270,8 @@ START_TEST(published_rolled_back_kept)
     daemon_start_again(&d, arguments(NULL, NULL), LOG_PIPE);
     expect(&d, "GET", "/admin/models/tiny/history", NULL, 200, "\"decision\":\"publish\"");
     expect(&d, "GET", "/admin/models/tiny/history", NULL, 200, "\"decision\":\"rollback\"");
+    expect(&d, "GET", "/admin/models/tiny/history?before=2", NULL, 200, "\"history\":[{\"id\":1,");
+    expect(&d, "GET", "/admin/models/tiny/history?before=1", NULL, 200, "\"history\":[]");
     expect(&d, "GET", "/admin/jobs", NULL, 200, "\"state\":\"published\"");
     classify(&d, jpeg, size, again, sizeof(again));
     ck_assert_ptr_nonnull(strstr(again, "\"model_version\":\"3\""));
@@ -305,6 +307,7 @@ START_TEST(turned_down_failed_cancelled)
     expect(&d, "DELETE", "/admin/jobs/99", NULL, 404, "no job 99");
     expect(&d, "GET", "/admin/jobs/x", NULL, 404, "no job");
     expect(&d, "GET", "/admin/jobs?before=x", NULL, 400, "before");
+    expect(&d, "GET", "/admin/models/tiny/history?before=0", NULL, 400, "before");
     expect(&d, "GET", "/admin/jobs?before=2", NULL, 200, "{\"jobs\":[{\"id\":1,");
     expect(&d, "POST", "/admin/models/none/finetune", TASK, 404, "no model 'none'");
     expect(&d, "POST", "/admin/models/bad/finetune", TASK, 503, "not ready");

@@ -69,6 +69,17 @@ static void count_decision(void *context, const struct decision *decision)
     ++*count;
 }
 
+/* How many there are about a model, with ids below `before`. */
+static int count_decisions(struct store *store, const char *model, int64_t before)
+{
+    const struct store_page page = {model, before, 10};
+    struct lq_error error = {0};
+    int count = 0;
+
+    ck_assert_int_eq(store_decisions(store, &page, count_decision, &count, &error), LQ_OK);
+    return count;
+}
+
 static void count_job(void *context, const struct job *job)
 {
     int64_t *last = context;
@@ -114,19 +125,18 @@ START_TEST(kept_across_restarts)
     count = 0;
     ck_assert_int_eq(store_pending(store, count_decision, &count, &error), LQ_OK);
     ck_assert_int_eq(count, 1);
+    ck_assert_int_eq(count_decisions(store, "m", 0), 0); /* not yet */
     decision.pending = false;
     ck_assert_int_eq(store_save(store, NULL, &decision, &error), LQ_OK);
     count = 0;
     ck_assert_int_eq(store_pending(store, count_decision, &count, &error), LQ_OK);
     ck_assert_int_eq(count, 0);
-    ck_assert_int_eq(store_decisions(store, "m", 10, count_decision, &count, &error), LQ_OK);
-    ck_assert_int_eq(count, 1); /* the same one, changed */
-    count = 0;
-    ck_assert_int_eq(store_decisions(store, "n", 10, count_decision, &count, &error), LQ_OK);
-    ck_assert_int_eq(count, 0);
+    ck_assert_int_eq(count_decisions(store, "m", 0), 1); /* the same one, changed */
+    ck_assert_int_eq(count_decisions(store, "m", decision.id), 0);
+    ck_assert_int_eq(count_decisions(store, "m", decision.id + 1), 1);
+    ck_assert_int_eq(count_decisions(store, "n", 0), 0);
     ck_assert_int_eq(store_forget(store, decision.id, &error), LQ_OK);
-    ck_assert_int_eq(store_decisions(store, "m", 10, count_decision, &count, &error), LQ_OK);
-    ck_assert_int_eq(count, 0);
+    ck_assert_int_eq(count_decisions(store, "m", 0), 0);
     ck_assert_int_eq(store_job(store, 99, &job, &error), LQ_ERR_NOT_FOUND);
     store_close(store);
 }
