@@ -39,9 +39,12 @@ add() {
 }
 
 add $programs
-for folder in /usr/lib/$triplet /lib/$triplet /usr/$triplet/lib; do
+# The loader that came with the C library above: one of another version loads it, and hangs where it makes a thread.
+for folder in $folders; do
     loader=$folder/$(basename "$header")
-    [ ! -e "$loader" ] || install -D -m 755 "$loader" "$root$header"
+    [ -e "$loader" ] || continue
+    install -D -m 755 "$loader" "$root$header"
+    break
 done
 test -x "$root$header"
 $strip --strip-unneeded $programs
