@@ -9,6 +9,7 @@ work=$(mktemp -d)
 podman="podman --storage-driver ${STORAGE_DRIVER:-vfs} --cgroup-manager cgroupfs --runtime runc"
 name=lqnet-test-$$
 trap '$podman rm -f "$name" >/dev/null 2>&1; kill %1 %2 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 1' TERM INT # dash leaves out what EXIT asks for, else
 mkdir -m 755 "$work/models"
 install -m 644 "$model" "$work/models/model.lq"
 chmod 755 "$work"
