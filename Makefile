@@ -229,12 +229,14 @@ asan: ## the tests under the address and undefined-behaviour sanitizers
 tsan: ## the tests under the thread sanitizer
 	@$(MAKE) --no-print-directory suites FLAVOUR=tsan
 
-fuzz: ## look for inputs that break a target (T=NAME, SECONDS=60; tests/fuzz/targets.h lists them)
+fuzz: ## look for inputs that break a target (T=NAME, else all; SECONDS=60 for each; tests/fuzz/targets.h lists them)
 	@$(MAKE) --no-print-directory deps DEPS=FUZZ_PACKAGES
-	@$(MAKE) --no-print-directory FLAVOUR=fuzz CC=$(FUZZ_CC) WARNINGS=-w build/fuzz/tests/fuzz/fuzz
-	@mkdir -p build/fuzz/found/$(T)
-	@LQ_FUZZ=$(T) build/fuzz/tests/fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-	  -artifact_prefix=build/fuzz/$(T)- build/fuzz/found/$(T) tests/fuzz/corpus/$(T) $(wildcard tests/fuzz/regress/$(T))
+	@$(MAKE) --no-print-directory FLAVOUR=fuzz CC="$(FUZZ_CC)" WARNINGS=-w build/fuzz/tests/fuzz/fuzz
+	@for t in $(or $(T),$(notdir $(wildcard tests/fuzz/corpus/*))); do \
+	  mkdir -p build/fuzz/found/$$t; \
+	  LQ_FUZZ=$$t build/fuzz/tests/fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$t- build/fuzz/found/$$t tests/fuzz/corpus/$$t $$(ls -d tests/fuzz/regress/$$t 2>/dev/null) || exit 1; \
+	done
 
 layers: ## arrows point down only
 	@sh tests/layers.sh

@@ -71,7 +71,7 @@ static void init_server(struct http_server *server, const struct config *config,
     server->config = config;
     server->service = *service;
     atomic_init(&server->wake_us, INT64_MAX);
-    server->id_seed = (unsigned)(clock_now_us() * 2654435761u) ^ (unsigned)getpid();
+    server->id_seed = (unsigned)clock_now_us() * 2654435761u ^ (unsigned)getpid();
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,8 +75,12 @@ static void read_all(int fd)
 
     for (;;) {
         struct pollfd ready = {.fd = fd, .events = POLLIN};
+        int count;
 
-        FUZZ_CHECK(poll(&ready, 1, 20000) > 0);
+        do /* libFuzzer has an alarm every few seconds */
+            count = poll(&ready, 1, 20000);
+        while (count < 0 && errno == EINTR);
+        FUZZ_CHECK(count > 0);
         got = read(fd, bytes, sizeof(bytes));
         if (got <= 0)
             break;
