@@ -366,7 +366,9 @@ struct lq_finetune_options {
     double temperature;  /* 0: 3 */
     struct lq_model *teacher;     /* of the same input and classes; NULL: the model as calibrated */
     struct lq_model *latent;      /* LQ_FINETUNE_JOINT: the float network behind the model, and */
-    struct lq_model **ret_latent; /* where to leave it as trained, unless NULL */
+    struct lq_model **ret_latent; /* where to leave it as trained, unless NULL. Without it joint
+                                     starts from the weights that the codes stand for, and leaves
+                                     none */
 
     /* Called now and then from the thread that started the work; true: cancel. */
     bool (*event)(void *context, const struct lq_finetune_event *event);
@@ -393,9 +395,9 @@ struct lq_finetune_report {
 
 /* Makes a fine-tuned copy of the model; its provenance says how ("finetuned"). The result is the
  * same for any number of threads, to the bit. Errors: LQ_ERR_INVALID (options; no images; a label
- * beyond the classes, by the image's name; images without labels and no teacher to ask; no latent
- * network), LQ_ERR_NUMERIC (naming the node), LQ_ERR_CANCELLED, LQ_ERR_UNSUPPORTED, those of
- * reading images. */
+ * beyond the classes, by the image's name; images without labels and no teacher to ask; a latent
+ * network of other layers), LQ_ERR_NUMERIC (naming the node), LQ_ERR_CANCELLED, LQ_ERR_UNSUPPORTED,
+ * those of reading images. */
 int lq_finetune(struct lq_model *model, const struct lq_dataset *dataset,
                 const struct lq_finetune_options *options, struct lq_model **ret_model,
                 struct lq_finetune_report *ret_report, struct lq_error *error) LQ_MUST_CHECK;

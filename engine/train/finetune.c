@@ -349,9 +349,11 @@ static int add_provenance(struct finetuning *f)
     struct lq_entry entry = {"finetuned", NULL};
     struct lq_graph **graphs[] = {&f->trained.graph, &f->trained.latent}, *copy;
     char text[320];
-    int length = snprintf(text, sizeof(text), "%s, %lld images, %s, seed %llu, %s, keep %g",
-                          lq_finetune_mode_name(o->mode), (long long)f->report.images,
-                          o->augmentation, (unsigned long long)o->seed, steps[o->steps], o->keep);
+    bool decoded = o->mode == LQ_FINETUNE_JOINT && !f->input->latent;
+    int length = snprintf(text, sizeof(text), "%s%s, %lld images, %s, seed %llu, %s, keep %g",
+                          lq_finetune_mode_name(o->mode), decoded ? " from decoded weights" : "",
+                          (long long)f->report.images, o->augmentation, (unsigned long long)o->seed,
+                          steps[o->steps], o->keep);
     int status = LQ_OK;
 
     if (o->mode != LQ_FINETUNE_CALIBRATE && length < (int)sizeof(text))
@@ -383,9 +385,6 @@ static int start(struct finetuning *f)
     f->labelled = lq_dataset_labelled(f->images);
     f->distillation = o->distillation > 0 ? o->distillation : f->labelled ? 0 : 1;
     status = check_labels(f);
-    if (status == LQ_OK && o->mode == LQ_FINETUNE_JOINT && !f->input->latent)
-        status = lq_fail(f->error, LQ_ERR_INVALID,
-                         "mode joint needs the float network behind the quantized one");
     if (status == LQ_OK)
         status = lq_augmentation_parse(o->augmentation, &f->augmentation, f->error);
     if (status == LQ_OK)

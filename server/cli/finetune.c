@@ -32,7 +32,8 @@ static const struct cli_option options[] = {
     {"teacher", 0, "NET.lq", "learn from this network's answers; default: the calibrated one"},
     {"distillation", 0, "X", "the teacher's part of the loss; default 0 with labels, else 1"},
     {"temperature", 0, "X", "of the teacher's answers; default 3"},
-    {"latent", 0, "NET.lq", "the float network behind NET.lq, for joint"},
+    {"latent", 0, "NET.lq",
+     "for joint, the float network behind NET.lq; default: its decoded weights"},
     {"latent-output", 0, "OUT.lq", "where to write it as trained"},
     {"seed", 0, "N", "of order and augmentation; default 1"},
     {"threads", 0, "N", "default: one for each CPU"},
@@ -357,7 +358,8 @@ const struct cli_command command_finetune = {
     "by\n"
     "gradient, weights keep their codes. joint trains all, from the float weights that lqnet "
     "train\n"
-    "wrote with --latent. OUT.lq is written if the images held out (or --guard) show that no more\n"
+    "wrote with --latent, or else from the quantized ones. OUT.lq is written if the images held "
+    "out (or --guard) show that no more\n"
     "than --bound points are lost; else the exit status is 3.\n",
     1,
     1,

@@ -258,12 +258,12 @@ static bool model_changed(struct jobs *jobs, const struct run *run)
 static void publish_candidate(struct jobs *jobs, struct run *run, struct job *job,
                               struct decision *decision)
 {
-    struct repository_bytes bytes = {NULL, 0};
+    struct repository_content content = {{NULL, 0}, {NULL, 0}};
     struct lq_error error = {0};
-    int status = jobs_read_candidate(run->candidate, &bytes, &error);
+    int status = jobs_read_candidate(jobs, run, &content, &error);
 
     if (status == LQ_OK) {
-        jobs_publish(jobs, decision, job, &bytes, NULL, NULL);
+        jobs_publish(jobs, decision, job, &content, NULL, NULL);
     } else {
         job->state = JOB_FAILED;
         decision->kind = DECISION_FAIL;
@@ -273,7 +273,7 @@ static void publish_candidate(struct jobs *jobs, struct run *run, struct job *jo
         job_deinit(job);
         decision_deinit(decision);
     }
-    repository_bytes_free(&bytes);
+    repository_content_free(&content);
 }
 
 static void on_ended(struct jobs *jobs, struct run *run)

@@ -293,28 +293,6 @@ static int find_target(struct jobs *jobs, const struct jobs_order *order, int64_
     return status;
 }
 
-/* The file of a version, whichever form it has. */
-static int read_version(struct jobs *jobs, const char *model, int64_t version,
-                        struct repository_bytes *ret_bytes, struct lq_error *error)
-{
-    struct repository_stamp stamp;
-    struct repository_file *files;
-    int count, status = repository_list(jobs->repository, &files, &count, error);
-    int found = -1;
-
-    if (status != LQ_OK)
-        return status;
-    for (int i = 0; i < count; i++)
-        if (strcmp(files[i].name, model) == 0 && files[i].version == version)
-            found = i;
-    status = found < 0
-                 ? error_set(error, LQ_ERR_NOT_FOUND, "no version %lld of model '%s'",
-                             (long long)version, model)
-                 : repository_bytes(jobs->repository, &files[found], ret_bytes, &stamp, error);
-    free(files);
-    return status;
-}
-
 /* Is it a model that can be served? */
 static int verify(struct jobs *jobs, const struct repository_bytes *bytes, struct lq_error *error)
 {
@@ -331,7 +309,7 @@ static int roll_back(struct jobs *jobs, const struct order_message *message, str
 {
     const struct jobs_order *order = &message->order;
     struct decision decision = {.at_ms = jobs_now_ms(), .kind = DECISION_ROLLBACK};
-    struct repository_bytes bytes = {NULL, 0};
+    struct repository_content content = {{NULL, 0}, {NULL, 0}};
     struct generation *now = NULL;
     int64_t target, version;
     int status = registry_acquire(jobs->setup.registry, order->model, NULL, &now, error);
@@ -348,17 +326,17 @@ static int roll_back(struct jobs *jobs, const struct order_message *message, str
     if (status == LQ_OK)
         status = jobs_next_version(jobs, order->model, &version, error);
     if (status == LQ_OK)
-        status = read_version(jobs, order->model, target, &bytes, error);
+        status = repository_content(jobs->repository, order->model, target, &content, error);
     if (status == LQ_OK)
-        status = verify(jobs, &bytes, error);
+        status = verify(jobs, &content.model, error);
     if (status == LQ_OK) {
         memcpy(decision.model, order->model, sizeof(decision.model));
         memcpy(decision.who, order->who, sizeof(decision.who));
         snprintf(decision.reason, sizeof(decision.reason), "the file of version %lld again",
                  (long long)target);
-        jobs_publish(jobs, &decision, NULL, &bytes, message->done, message->context);
+        jobs_publish(jobs, &decision, NULL, &content, message->done, message->context);
     }
-    repository_bytes_free(&bytes);
+    repository_content_free(&content);
     return status;
 }
 

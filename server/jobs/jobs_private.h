@@ -50,9 +50,11 @@ struct run {
     struct spec spec;
     struct lq_model *base;    /* held */
     struct lq_model *teacher; /* held, or NULL */
+    struct lq_model *latent;  /* of joint: the float network behind base, or NULL */
     int64_t base_version;
-    uint64_t generation;                   /* that answered when it began */
-    char candidate[CONFIG_TEXT_SIZE + 64]; /* path */
+    uint64_t generation;                          /* that answered when it began */
+    char candidate[CONFIG_TEXT_SIZE + 64];        /* path */
+    char candidate_latent[CONFIG_TEXT_SIZE + 64]; /* of the float network behind it, if any */
     atomic_int stop;
     enum run_end end; /* behind `ended` */
     char reason[JOB_REASON_SIZE];
@@ -133,19 +135,23 @@ void jobs_run_say(struct run *run, const char *format, ...) LQ_PRINTF(2, 3);
 
 /* jobs_publish.c */
 
-/* Carries out a decision to publish or to roll back: `bytes` become the model's next version. The
- * end is settled, and done called, when the registry has loaded it, or has not. Takes over what
+/* Carries out a decision to publish or to roll back: `content` becomes the model's next version.
+ * The end is settled, and done called, when the registry has loaded it, or has not. Takes over what
  * job and decision point at. */
 void jobs_publish(struct jobs *jobs, struct decision *decision, struct job *job,
-                  const struct repository_bytes *bytes, jobs_done *done, void *context);
+                  const struct repository_content *content, jobs_done *done, void *context);
 void jobs_published(struct jobs *jobs, struct publication *publication);
 /* The version that a model's next one would have; refused where nobody would see it. Errors:
  * LQ_ERR_UNSUPPORTED, LQ_ERR_IO, LQ_ERR_MEMORY. */
 int jobs_next_version(struct jobs *jobs, const char *model, int64_t *ret_version,
                       struct lq_error *error) LQ_MUST_CHECK;
-/* The file of a candidate, which the runner has written. */
-int jobs_read_candidate(const char *path, struct repository_bytes *ret_bytes,
+/* The files of a run's candidate, which the runner has written. A candidate that was not trained
+ * with its float network takes along its base's: its weights have kept their codes. */
+int jobs_read_candidate(struct jobs *jobs, const struct run *run,
+                        struct repository_content *ret_content,
                         struct lq_error *error) LQ_MUST_CHECK;
+void jobs_candidate_path(const struct jobs *jobs, int64_t job, bool latent, char *ret_path,
+                         size_t size);
 void jobs_drop_candidate(const struct jobs *jobs, int64_t job);
 /* What a crash has left. */
 int jobs_recover(struct jobs *jobs, struct lq_error *error) LQ_MUST_CHECK;

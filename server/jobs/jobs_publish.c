@@ -25,8 +25,7 @@
  * Candidates
  */
 
-int jobs_read_candidate(const char *path, struct repository_bytes *ret_bytes,
-                        struct lq_error *error)
+static int read_file(const char *path, struct repository_bytes *ret_bytes, struct lq_error *error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct stat info;
@@ -46,12 +45,39 @@ int jobs_read_candidate(const char *path, struct repository_bytes *ret_bytes,
     return LQ_OK;
 }
 
+int jobs_read_candidate(struct jobs *jobs, const struct run *run,
+                        struct repository_content *ret_content, struct lq_error *error)
+{
+    struct repository_content content = {{NULL, 0}, {NULL, 0}};
+    int status = read_file(run->candidate, &content.model, error);
+
+    if (status == LQ_OK && access(run->candidate_latent, F_OK) == 0)
+        status = read_file(run->candidate_latent, &content.latent, error);
+    else if (status == LQ_OK && run->spec.mode != SPEC_JOINT)
+        status = repository_latent(jobs->repository, run->model, run->base_version, &content.latent,
+                                   error);
+    if (status == LQ_OK)
+        *ret_content = content;
+    else
+        repository_content_free(&content);
+    return status;
+}
+
+void jobs_candidate_path(const struct jobs *jobs, int64_t job, bool latent, char *ret_path,
+                         size_t size)
+{
+    snprintf(ret_path, size, "%s/candidates/%lld%s.lq", jobs->state, (long long)job,
+             latent ? ".latent" : "");
+}
+
 void jobs_drop_candidate(const struct jobs *jobs, int64_t job)
 {
-    char candidate[CONFIG_TEXT_SIZE + 64];
+    char path[CONFIG_TEXT_SIZE + 64];
 
-    snprintf(candidate, sizeof(candidate), "%s/candidates/%lld.lq", jobs->state, (long long)job);
-    unlink(candidate);
+    for (int latent = 0; latent < 2; latent++) {
+        jobs_candidate_path(jobs, job, latent != 0, path, sizeof(path));
+        unlink(path);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -207,7 +233,7 @@ void jobs_published(struct jobs *jobs, struct publication *publication)
 }
 
 static int begin(struct jobs *jobs, struct publication *publication,
-                 const struct repository_bytes *bytes, struct lq_error *error)
+                 const struct repository_content *content, struct lq_error *error)
 {
     struct decision *decision = &publication->decision;
     struct job *job = publication->job.id ? &publication->job : NULL;
@@ -221,7 +247,7 @@ static int begin(struct jobs *jobs, struct publication *publication,
     status = store_save(jobs->store, job, decision, error);
     if (status != LQ_OK)
         return status;
-    status = repository_add(jobs->repository, decision->model, decision->version, bytes, error);
+    status = repository_add(jobs->repository, decision->model, decision->version, content, error);
     if (status == LQ_OK && !registry_request(jobs->setup.registry, REGISTRY_LOAD, decision->model,
                                              on_loaded, publication))
         status = error_set(error, LQ_ERR_LIMIT, "too many models are to be loaded already");
@@ -231,7 +257,7 @@ static int begin(struct jobs *jobs, struct publication *publication,
 }
 
 void jobs_publish(struct jobs *jobs, struct decision *decision, struct job *job,
-                  const struct repository_bytes *bytes, jobs_done *done, void *context)
+                  const struct repository_content *content, jobs_done *done, void *context)
 {
     struct publication *publication = calloc(1, sizeof(*publication));
     struct lq_error error = {0};
@@ -251,7 +277,7 @@ void jobs_publish(struct jobs *jobs, struct decision *decision, struct job *job,
     }
     *publication = lost;
     jobs->publications++;
-    if (begin(jobs, publication, bytes, &error) == LQ_OK)
+    if (begin(jobs, publication, content, &error) == LQ_OK)
         return;
     jobs->publications--;
     settle(jobs, publication, &error);

@@ -112,7 +112,7 @@ struct steps {
     struct run *run;
     struct data data, guard;
     struct work_task task;
-    struct lq_model *candidate;
+    struct lq_model *candidate, *latent; /* latent: the float network behind it, or NULL */
 };
 
 static int open_data(struct steps *steps, struct lq_error *error)
@@ -125,6 +125,8 @@ static int open_data(struct steps *steps, struct lq_error *error)
     steps->task = (struct work_task){.spec = &run->spec,
                                      .model = run->base,
                                      .teacher = run->teacher,
+                                     .latent = run->latent,
+                                     .ret_latent = &steps->latent,
                                      .data = data_images(&steps->data),
                                      .guard = data_images(&steps->guard),
                                      .threads = (int)run->jobs->setup.config->job_threads,
@@ -150,7 +152,9 @@ static int keep_candidate(struct steps *steps, struct lq_error *error)
         return status;
     lq_model_unref(steps->candidate);
     steps->candidate = named;
-    return lq_model_save(named, run->candidate, error);
+    if (steps->latent) /* first, for where the candidate is, all is */
+        status = lq_model_save(steps->latent, run->candidate_latent, error);
+    return status == LQ_OK ? lq_model_save(named, run->candidate, error) : status;
 }
 
 static int make_candidate(struct steps *steps, struct lq_error *error)
@@ -329,6 +333,7 @@ static void compute(struct run *run)
     if (status != LQ_OK && run->reason[0])
         jobs_run_say(run, "%s", run->reason);
     lq_model_unref(steps.candidate);
+    lq_model_unref(steps.latent);
     data_close(&steps.guard);
     data_close(&steps.data);
 }
@@ -378,6 +383,7 @@ void jobs_run_free(struct run *run)
         return;
     lq_model_unref(run->base);
     lq_model_unref(run->teacher);
+    lq_model_unref(run->latent);
     text_free(&run->log);
     text_free(&run->figures);
     pthread_mutex_destroy(&run->lock);
@@ -397,8 +403,8 @@ static struct run *create_run(struct jobs *jobs, const struct job *job)
     run->stage_us = clock_now_us();
     snprintf(run->stage, sizeof(run->stage), "data");
     memcpy(run->model, job->model, sizeof(run->model));
-    snprintf(run->candidate, sizeof(run->candidate), "%s/candidates/%lld.lq", jobs->state,
-             (long long)job->id);
+    jobs_candidate_path(jobs, job->id, false, run->candidate, sizeof(run->candidate));
+    jobs_candidate_path(jobs, job->id, true, run->candidate_latent, sizeof(run->candidate_latent));
     atomic_init(&run->stop, RUN_GO);
     pthread_mutex_init(&run->lock, NULL);
     if (job->log)
@@ -419,6 +425,25 @@ static int hold_model(struct jobs *jobs, const char *name, struct lq_model **ret
     *ret_number = generation->number;
     generation_unref(generation);
     return LQ_OK;
+}
+
+/* What joint starts from. */
+static int open_latent(struct jobs *jobs, struct run *run, struct lq_error *error)
+{
+    struct repository_bytes bytes;
+    int status = repository_latent(jobs->repository, run->model, run->base_version, &bytes, error);
+
+    if (status != LQ_OK)
+        return status;
+    if (bytes.bytes)
+        status =
+            lq_model_open_memory(jobs->setup.engine, bytes.bytes, bytes.size, &run->latent, error);
+    repository_bytes_free(&bytes);
+    if (status == LQ_OK)
+        jobs_run_say(run, "weights: %s version %lld",
+                     run->latent ? "the float ones behind" : "the quantized ones, decoded, of",
+                     (long long)run->base_version);
+    return status;
 }
 
 /* What the job needs of the server. */
@@ -444,7 +469,7 @@ static int fill_run(struct jobs *jobs, struct run *run, struct job *job, struct 
         jobs_drop_candidate(jobs, run->job);
     }
     job->base = run->base_version;
-    return LQ_OK;
+    return run->spec.mode == SPEC_JOINT ? open_latent(jobs, run, error) : LQ_OK;
 }
 
 static void fail_job(struct jobs *jobs, struct job *job, const struct lq_error *error)

@@ -73,6 +73,8 @@ static int tune(const struct work_task *task, struct lq_model **ret_candidate, s
         .distillation = spec->options.distillation,
         .temperature = spec->options.temperature,
         .teacher = task->teacher,
+        .latent = task->latent,
+        .ret_latent = task->ret_latent,
         .event = on_event,
         .context = &progress,
     };
@@ -83,6 +85,8 @@ static int tune(const struct work_task *task, struct lq_model **ret_candidate, s
     if (status == LQ_OK)
         status = lq_finetune(task->model, part ? part : task->data, &options, ret_candidate,
                              &report, error);
+    if (status == LQ_OK && spec->mode == SPEC_JOINT)
+        text_printf(figures, "\"weights\":\"%s\",", task->latent ? "float" : "decoded");
     if (status == LQ_OK)
         write_report(&report, figures);
     lq_finetune_report_deinit(&report);

@@ -12,9 +12,11 @@
 
 struct work_task {
     const struct spec *spec;
-    struct lq_model *model;         /* that is to be tuned */
-    struct lq_model *teacher;       /* that it learns from, or NULL */
-    const struct lq_dataset *data;  /* all of it */
+    struct lq_model *model;        /* that is to be tuned */
+    struct lq_model *teacher;      /* that it learns from, or NULL */
+    struct lq_model *latent;       /* joint: the float network behind it, or NULL: from its codes */
+    struct lq_model **ret_latent;  /* where to leave that as trained */
+    const struct lq_dataset *data; /* all of it */
     const struct lq_dataset *guard; /* NULL: held out of `data` */
     int threads;
     size_t memory; /* bytes of maps while it calibrates */

@@ -180,7 +180,8 @@ void repository_path(const struct repository_file *file, char *ret_path, size_t 
     if (file->flat)
         snprintf(ret_path, size, "%s.lq", file->name);
     else
-        snprintf(ret_path, size, "%s/%lld/model.lq", file->name, (long long)file->version);
+        snprintf(ret_path, size, "%s/%lld/%s", file->name, (long long)file->version,
+                 file->latent ? REPOSITORY_LATENT : REPOSITORY_MODEL);
 }
 
 /* The file, open, and its stamp. */
@@ -301,4 +302,52 @@ int repository_read(struct repository *repository, const struct repository_file 
     if (status == LQ_OK)
         *ret_stamp = stamp;
     return status;
+}
+
+int repository_latent(struct repository *repository, const char *name, int64_t version,
+                      struct repository_bytes *ret_bytes, struct lq_error *error)
+{
+    struct repository_file file = {.version = version, .latent = true};
+    struct repository_stamp stamp;
+    struct lq_error failure = {0};
+    int status;
+
+    *ret_bytes = (struct repository_bytes){NULL, 0};
+    snprintf(file.name, sizeof(file.name), "%s", name);
+    status = repository_bytes(repository, &file, ret_bytes, &stamp, &failure);
+    if (status == LQ_OK || status == LQ_ERR_NOT_FOUND)
+        return LQ_OK;
+    return error_set(error, status, "%s", failure.text);
+}
+
+int repository_content(struct repository *repository, const char *name, int64_t version,
+                       struct repository_content *ret_content, struct lq_error *error)
+{
+    struct repository_content content = {{NULL, 0}, {NULL, 0}};
+    struct repository_stamp stamp;
+    struct repository_file *files;
+    int count, found = -1, status = repository_list(repository, &files, &count, error);
+
+    if (status != LQ_OK)
+        return status;
+    for (int i = 0; i < count; i++)
+        if (strcmp(files[i].name, name) == 0 && files[i].version == version)
+            found = i;
+    status = found < 0 ? error_set(error, LQ_ERR_NOT_FOUND, "no version %lld of model '%s'",
+                                   (long long)version, name)
+                       : repository_bytes(repository, &files[found], &content.model, &stamp, error);
+    if (status == LQ_OK)
+        status = repository_latent(repository, name, version, &content.latent, error);
+    free(files);
+    if (status == LQ_OK)
+        *ret_content = content;
+    else
+        repository_content_free(&content);
+    return status;
+}
+
+void repository_content_free(struct repository_content *content)
+{
+    repository_bytes_free(&content->model);
+    repository_bytes_free(&content->latent);
 }

@@ -9,6 +9,8 @@
 #include "models/repository.h"
 
 #define REPOSITORY_PATH_SIZE (2 * MODEL_NAME_SIZE)
+#define REPOSITORY_MODEL     "model.lq"
+#define REPOSITORY_LATENT    "latent.lq"
 
 struct repository {
     int fd;

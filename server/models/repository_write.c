@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A version is made as NAME/.VERSION.new/model.lq, brought to the disk, and renamed to
+ * A version is made as NAME/.VERSION.new/, its files in it, brought to the disk, and renamed to
  * NAME/VERSION: whoever looks, after a loss of power too, sees all of it or nothing.
  */
 #include <errno.h>
@@ -16,7 +16,6 @@
 #include "models/beneath.h"
 #include "models/repository_private.h"
 
-#define FILE_NAME "model.lq"
 enum { LABEL_SIZE = 32 };
 
 /* The names of a version's folder while it is made, and afterwards. */
@@ -35,7 +34,7 @@ static struct labels name_version(int64_t version)
 
 static int fail(const char *name, int64_t version, const char *what, struct lq_error *error)
 {
-    return error_set(error, LQ_ERR_IO, "cannot %s %s/%lld/" FILE_NAME ": %s", what, name,
+    return error_set(error, LQ_ERR_IO, "cannot %s %s/%lld/" REPOSITORY_MODEL ": %s", what, name,
                      (long long)version, strerror(errno));
 }
 
@@ -59,16 +58,22 @@ static bool write_whole(int fd, const char *bytes, size_t size)
     return true;
 }
 
-/* The file in its folder, both on the disk. */
-static bool write_file(int folder, const struct repository_bytes *bytes)
+static bool write_file(int folder, const char *name, const struct repository_bytes *bytes)
 {
-    int fd = openat(folder, FILE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     bool written;
 
     if (fd < 0)
         return false;
     written = write_whole(fd, bytes->bytes, bytes->size) && fsync(fd) == 0;
-    return close(fd) == 0 && written && fsync(folder) == 0;
+    return close(fd) == 0 && written;
+}
+
+/* The files in their folder, all on the disk. */
+static bool write_content(int folder, const struct repository_content *content)
+{
+    return (!content->latent.bytes || write_file(folder, REPOSITORY_LATENT, &content->latent)) &&
+           write_file(folder, REPOSITORY_MODEL, &content->model) && fsync(folder) == 0;
 }
 
 static void remove_folder(int parent, const char *name)
@@ -77,7 +82,8 @@ static void remove_folder(int parent, const char *name)
 
     if (folder < 0)
         return;
-    unlinkat(folder, FILE_NAME, 0);
+    unlinkat(folder, REPOSITORY_MODEL, 0);
+    unlinkat(folder, REPOSITORY_LATENT, 0);
     close(folder);
     unlinkat(parent, name, AT_REMOVEDIR);
 }
@@ -91,7 +97,7 @@ static int open_model(const struct repository *repository, const char *name)
 }
 
 static bool make_version(int parent, const struct labels *labels,
-                         const struct repository_bytes *bytes)
+                         const struct repository_content *content)
 {
     int folder;
     bool made;
@@ -102,7 +108,7 @@ static bool make_version(int parent, const struct labels *labels,
     folder = openat(parent, labels->made, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (folder < 0)
         return false;
-    made = write_file(folder, bytes);
+    made = write_content(folder, content);
     if (made)
         made = renameat(parent, labels->made, parent, labels->final) == 0 && fsync(parent) == 0;
     close(folder);
@@ -110,14 +116,14 @@ static bool make_version(int parent, const struct labels *labels,
 }
 
 int repository_add(struct repository *repository, const char *name, int64_t version,
-                   const struct repository_bytes *bytes, struct lq_error *error)
+                   const struct repository_content *content, struct lq_error *error)
 {
     struct labels labels = name_version(version);
     int parent = open_model(repository, name), status = LQ_OK;
 
     if (parent < 0)
         return fail(name, version, "make", error);
-    if (!make_version(parent, &labels, bytes)) {
+    if (!make_version(parent, &labels, content)) {
         status = fail(name, version, "write", error);
         remove_folder(parent, labels.made);
     }

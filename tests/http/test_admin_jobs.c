@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +212,59 @@ START_TEST(cancelled_interrupted_resumed)
 }
 END_TEST
 
+static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void shell(const char *format, ...)
+{
+    char command[1024];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(command, sizeof(command), format, list);
+    va_end(list);
+    ck_assert_msg(system(command) == 0, "%s", command);
+}
+
+static bool there_is(const char *path)
+{
+    char whole[160];
+
+    snprintf(whole, sizeof(whole), "%s/%s", d.folder, path);
+    return access(whole, R_OK) == 0;
+}
+
+#define JOINT "--mode joint --data folder:set --set epochs=1 --set batch=20 --set images=40 " ANY
+
+/* The float weights behind a network are trained where they are, and go with their versions. */
+START_TEST(joint)
+{
+    start(NULL, NULL);
+    shell("mkdir -p %s/net/1 && %s new resnet-20 --size 8 --name net -o %s/net/1/latent.lq && "
+          "%s new resnet-20 --size 8 --name net --bits 2/2 -o %s/net/1/model.lq",
+          d.folder, getenv("LQNET"), d.folder, getenv("LQNET"), d.folder);
+    expect(0, "", "load net");
+    expect(0, "job 1 of net: published", "finetune net " JOINT);
+    expect(0, "weights: the float ones behind version 1", "job 1");
+    expect(0, "\"weights\":\"float\"", "job 1 --json");
+    ck_assert(there_is("net/2/latent.lq"));
+    shell("! cmp -s %s/net/1/latent.lq %s/net/2/latent.lq", d.folder, d.folder);
+    shell("%s inspect %s/net/2/latent.lq | grep -q joint", getenv("LQNET"), d.folder);
+    expect(0, "job 2 of net: published", "finetune net --data folder:set " ANY);
+    shell("cmp -s %s/net/2/latent.lq %s/net/3/latent.lq", d.folder, d.folder);
+    expect(0, "version 4", "rollback net 1");
+    shell("cmp -s %s/net/1/latent.lq %s/net/4/latent.lq", d.folder, d.folder);
+    shell("rm %s/net/4/latent.lq", d.folder);
+    expect(0, "job 3 of net: published", "finetune net " JOINT);
+    expect(0, "weights: the quantized ones, decoded, of version 4", "job 3");
+    expect(0, "\"weights\":\"decoded\"", "job 3 --json");
+    ck_assert(there_is("net/5/model.lq") && !there_is("net/5/latent.lq"));
+    shell("head -c 1000 %s/net/1/latent.lq >%s/net/5/latent.lq", d.folder, d.folder);
+    expect(1, "job 4 of net: failed", "finetune net " JOINT);
+    shell("cp %s/tiny.lq %s/net/5/latent.lq", d.folder, d.folder);
+    expect(1, "the float network has no layer", "finetune net " JOINT);
+    shell("[ -z \"$(ls %s/state/candidates)\" ]", base);
+}
+END_TEST
+
 START_TEST(uploads)
 {
     start(NULL, NULL);
@@ -290,6 +344,7 @@ int main(void)
     tcase_add_test(tests, life_of_a_job);
     tcase_add_test(tests, options_of_a_job);
     tcase_add_test(tests, cancelled_interrupted_resumed);
+    tcase_add_test(tests, joint);
     tcase_add_test(tests, uploads);
     tcase_add_test(tests, refused);
     tcase_add_test(tests, without_the_right);

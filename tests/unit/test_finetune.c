@@ -411,8 +411,7 @@ START_TEST(bad_options_are_refused)
                  {{.threads = 65}, "threads"},
                  {{.epochs = -1}, "epochs"},
                  {{.rate = -1}, "rate"},
-                 {{.augmentation = "twirl"}, "augmentation"},
-                 {{.mode = LQ_FINETUNE_JOINT}, "needs the float network"}};
+                 {{.augmentation = "twirl"}, "augmentation"}};
     struct lq_dataset *dataset = images(1, 10, true);
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
