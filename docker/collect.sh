@@ -24,18 +24,17 @@ needed() { $readelf -d "$@" | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p' | sort -u
 # Adds what the files need, and what that needs.
 add() {
     for name in $(needed "$@"); do
-        for folder in $folders; do
-            [ -e "$folder/$name" ] || continue
-            [ ! -e "$root$folder/$name" ] || break
-            install -D -m 644 "$folder/$name" "$root$folder/$name"
-            add "$root$folder/$name"
-            break
-        done
-        ls "$root"/*/*/"$name" "$root"/*/*/*/"$name" "$root"/*/*/*/*/"$name" 2>/dev/null | grep -q . || {
-            echo "collect.sh: $name is needed, and in none of: $folders" >&2
-            exit 1
-        }
+        [ "$name" = "${header##*/}" ] || place "$name" # the loader comes last
     done
+}
+place() { # place NAME
+    for folder in $folders; do
+        [ -e "$folder/$1" ] || continue
+        [ -e "$root$folder/$1" ] || { install -D -m 644 "$folder/$1" "$root$folder/$1" && add "$root$folder/$1"; }
+        return
+    done
+    echo "collect.sh: $1 is needed, and in none of: $folders" >&2
+    exit 1
 }
 
 add $programs
@@ -46,7 +45,11 @@ for folder in $folders; do
     install -D -m 755 "$loader" "$root$header"
     break
 done
-test -x "$root$header"
+release() { grep -ao 'GLIBC [^)]*) stable' "$1" | head -n 1; }
+[ "$(release "$root$header")" = "$(release "$(find "$root" -name libc.so.6)")" ] || {
+    echo "collect.sh: $root$header and libc.so.6 are of different releases" >&2
+    exit 1
+}
 $strip --strip-unneeded $programs
 install -D -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 printf 'root:x:0:0:root:/:/sbin/nologin\nlqnet:x:65532:65532:lqnet:/:/sbin/nologin\n' >"$root/etc/passwd"
