@@ -14,6 +14,7 @@
 #   NETWORK      of `lqnet new`, 2 bits; default resnet-20          SIDE   of the pictures, default 32
 #   EACH         seconds of one measurement, default 10              ROUNDS of those that are compared, default 3
 #   CONNECTIONS  default 64                                         FACTOR default 4
+#   PEAK         seconds for which the capacity is measured before the overload, default EACH
 #   MODEL        a .lq file instead of NETWORK
 #   PRIORITY     job_priority, default: the daemon's own             DATA   folder of labelled images (jobs); default: made
 #   SWAPS        models published under load, default 3
@@ -112,7 +113,7 @@ part_metadata() {
 part_overload() {
     local peak before after line
     start --access-log false
-    peak=$(rate "$(classify "$seconds" 32)")
+    peak=$(rate "$(classify "${PEAK:-$seconds}" 32)")
     line=$(flood "$peak" 2) # memory as it is under this load
     before=$(resident)
     line=$(flood "$peak" "$seconds")
