@@ -69,7 +69,7 @@ stop() {
 }
 # classify SECONDS CONNECTIONS: the summary of classify.lua
 classify() {
-    wrk -t1 "-c$2" "-d${1}s" -s "${0%/*}/classify.lua" "http://127.0.0.1:$port" -- "$work/pictures" 64 \
+    wrk -t1 "-c$2" "-d${1}s" -s "$(dirname "$0")/classify.lua" "http://127.0.0.1:$port" -- "$work/pictures" 64 \
         /v2/models/net/classify | tail -1
 }
 # ask METHOD PATH [BODY]: at the admin's address
@@ -171,7 +171,7 @@ part_idle() {
     stop
 }
 
-. "${0%/*}/load_jobs.sh"
+. "$(dirname "$0")/load_jobs.sh"
 
 for part in $parts; do
     "part_$part" || exit 1

@@ -54,7 +54,7 @@ swap() {
     rm -f "$work/enough"
     publish &
     until [ -e "$work/enough" ]; do
-        wrk -t1 "-c$connections" "-d${seconds}s" -s "${0%/*}/generations.lua" "http://127.0.0.1:$port" -- \
+        wrk -t1 "-c$connections" "-d${seconds}s" -s "$(dirname "$0")/generations.lua" "http://127.0.0.1:$port" -- \
             "$work/pictures" 64 /v2/models/net/classify | tail -1 >>"$work/swaps"
     done
     wait $!
