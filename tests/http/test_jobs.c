@@ -314,11 +314,15 @@ START_TEST(read_only_repository)
     const struct passwd *nobody = getpwnam("nobody");
     struct daemon d;
 
-    if (geteuid() != 0 || !nobody)
-        return; /* only root can become somebody who may not write */
-    mkdir(jobs_state, 0700);
-    ck_assert_int_eq(chown(jobs_state, nobody->pw_uid, nobody->pw_gid), 0);
-    daemon_start(&d, jobs_arguments("--user", "nobody"));
+    if (geteuid() == 0) { /* who may write everywhere, and becomes somebody who may not */
+        ck_assert_ptr_nonnull(nobody);
+        mkdir(jobs_state, 0700);
+        ck_assert_int_eq(chown(jobs_state, nobody->pw_uid, nobody->pw_gid), 0);
+        daemon_start(&d, jobs_arguments("--user", "nobody"));
+    } else {
+        daemon_start(&d, jobs_arguments(NULL, NULL));
+        ck_assert_int_eq(chmod(d.folder, 0555), 0);
+    }
     jobs_expect(&d, "POST", JOBS_TUNE, JOBS_TASK, 409,
                 "no version can be written there: Permission denied");
     jobs_expect(&d, "POST", JOBS_TUNE,
@@ -327,6 +331,7 @@ START_TEST(read_only_repository)
                 202, NULL);
     jobs_await_end(&d, 1, "rejected");
     jobs_expect(&d, "GET", "/admin/jobs/1", NULL, 200, "dry run, it would be published");
+    chmod(d.folder, 0755);
     jobs_end(&d);
     unlink(d.admin);
 }
@@ -374,6 +379,8 @@ START_TEST(full_repository)
         ck_assert_ptr_nonnull(strstr(body, "\"model_version\":\"1\""));
         jobs_expect(&d, "POST", JOBS_TUNE, JOBS_TASK, 202, NULL);
         jobs_await_end(&d, 2, "published");
+    } else {
+        puts("full_repository: skipped, it mounts a tmpfs, which root may do");
     }
     tjFree(jpeg);
     jobs_end(&d);
