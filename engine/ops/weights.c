@@ -199,7 +199,7 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
     return LQ_OK;
 }
 
-enum { MAX_NIBBLE_LANES = 64 };
+enum { MAX_NIBBLE_LANES = 64, BYTE_NIBBLES = UINT8_MAX / LQ_NIBBLE_CODES };
 
 /* Set bits of the fullest of `count` vectors side by side, in `length` nibbles. */
 static int most_set_bits(const uint8_t *nibbles, size_t count, int length)
@@ -207,12 +207,19 @@ static int most_set_bits(const uint8_t *nibbles, size_t count, int length)
     uint16_t set[LQ_NIBBLE_TILE * MAX_NIBBLE_LANES] = {0}; /* a piece has at most 384 bits */
     int most = 0;
 
-    for (int k = 0; k < length; k++, nibbles += count)
-        for (size_t lane = 0; lane < count; lane++) {
-            unsigned pairs = nibbles[lane] - (nibbles[lane] >> 1 & 5u);
+    for (int from = 0; from < length; from += BYTE_NIBBLES) {
+        int to = from + BYTE_NIBBLES < length ? from + BYTE_NIBBLES : length;
+        uint8_t some[LQ_NIBBLE_TILE * MAX_NIBBLE_LANES] = {0};
 
-            set[lane] = (uint16_t)(set[lane] + (pairs & 3) + (pairs >> 2));
-        }
+        for (int k = from; k < to; k++, nibbles += count)
+            for (size_t lane = 0; lane < count; lane++) {
+                uint8_t pairs = (uint8_t)(nibbles[lane] - (nibbles[lane] >> 1 & 5));
+
+                some[lane] = (uint8_t)(some[lane] + (pairs & 3) + (pairs >> 2));
+            }
+        for (size_t lane = 0; lane < count; lane++)
+            set[lane] = (uint16_t)(set[lane] + some[lane]);
+    }
     for (size_t lane = 0; lane < count; lane++)
         most = set[lane] > most ? set[lane] : most;
     return most;
@@ -264,12 +271,64 @@ static void pack_nibbles(const uint8_t *codes, int taps, int channels, int bit, 
         }
 }
 
+enum { EIGHT = 8 };
+
+/* Byte j of x[i] becomes byte i of x[j]. */
+static void transpose_bytes(uint64_t x[EIGHT])
+{
+    static const uint64_t masks[] = {UINT64_C(0x00ff00ff00ff00ff), UINT64_C(0x0000ffff0000ffff),
+                                     UINT64_C(0x00000000ffffffff)};
+
+    for (int level = 2; level >= 0; level--)
+        for (int i = 0, side = 1 << level; i < EIGHT; i++)
+            if (!(i & side)) {
+                uint64_t moved = (x[i] >> (side * 8) ^ x[i + side]) & masks[level];
+
+                x[i + side] ^= moved;
+                x[i] ^= moved << (side * 8);
+            }
+}
+
+/* 16 nibbles of 8 rows. */
+static void deal_eight(const uint8_t *plane, size_t row_bytes, size_t step, uint8_t *ret_nibbles)
+{
+    const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t x[EIGHT];
+
+    for (size_t row = 0; row < EIGHT; row++)
+        memcpy(&x[row], plane + row * row_bytes, sizeof(*x));
+    transpose_bytes(x);
+    for (size_t i = 0; i < EIGHT; i++, ret_nibbles += 2 * step) {
+        uint64_t below = x[i] & low, above = x[i] >> LQ_NIBBLE_CODES & low;
+
+        memcpy(ret_nibbles, &below, sizeof(below));
+        memcpy(ret_nibbles + step, &above, sizeof(above));
+    }
+}
+
 /* One plane of the rows of a panel, as the file has it: rows of whole nibbles are nibbles there
  * too. */
 static void deal_nibbles(const uint8_t *plane, size_t row_bytes, int rows, int length, size_t step,
                          uint8_t *ret_nibbles)
 {
-    for (int k = 0; k < length; k += 2, ret_nibbles += 2 * step, plane++) {
+    int k = 0;
+
+    for (; k + 2 * EIGHT <= length; k += 2 * EIGHT, ret_nibbles += step * 2 * EIGHT) {
+        const uint8_t *from = plane + k / 2;
+        int row = 0;
+
+        for (; row + EIGHT <= rows; row += EIGHT)
+            deal_eight(from + (size_t)row * row_bytes, row_bytes, step, ret_nibbles + row);
+        for (; row < rows; row++)
+            for (size_t i = 0; i < EIGHT; i++) {
+                uint8_t two = from[(size_t)row * row_bytes + i];
+
+                ret_nibbles[2 * i * step + (size_t)row] = two & 15;
+                ret_nibbles[(2 * i + 1) * step + (size_t)row] = two >> 4;
+            }
+    }
+    plane += k / 2;
+    for (; k < length; k += 2, ret_nibbles += 2 * step, plane++) {
         for (int row = 0; row < rows; row++)
             ret_nibbles[row] = plane[(size_t)row * row_bytes] & 15;
         for (int row = 0; row < rows && k + 1 < length; row++)
