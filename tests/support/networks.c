@@ -63,6 +63,7 @@ static int batch_norm(struct builder *b, int input, int channels)
     return add(b, &spec);
 }
 
+/* Nothing in a network of floats. */
 static int quantize(struct builder *b, int input)
 {
     struct lq_shape one = {1, {1}}, bits = {1, {b->a_bits}};
@@ -70,6 +71,8 @@ static int quantize(struct builder *b, int input)
     struct lq_node_spec spec = {.kind = LQ_OP_QUANTIZE, .inputs = {input}, .input_count = 1};
     char name[32];
 
+    if (b->a_bits == 0)
+        return input;
     snprintf(name, sizeof(name), "q%d", b->count++);
     ck_assert_int_eq(lq_graph_add_tensor(b->graph, name, LQ_I16, &bits, NULL, &basis, NULL), LQ_OK);
     ck_assert_int_eq(lq_graph_add_tensor(b->graph, "scale", LQ_F32, &one, NULL, &scale, NULL),
@@ -130,7 +133,7 @@ static int conv(struct builder *b, int input, int out_channels, int stride, int 
                                 .inputs = {input},
                                 .input_count = 1};
 
-    if (quantized)
+    if (quantized && b->w_bits > 0)
         quantized_weights(b, out_channels, 9 * in_channels, &spec);
     else
         spec.params[LQ_PARAM_WEIGHT] =

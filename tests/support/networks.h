@@ -8,6 +8,8 @@
 #include "base/rng.h"
 #include "graph/graph.h"
 
+/* w_bits and a_bits of both: 0 and 0 for a network of floats. */
+
 /* 3x12x10 input, float stem, then: quantized 3x3 convolutions of w_bits/a_bits (the second with
  * stride 2, groups and a negative gamma), a residual addition, concat, pool, dense, 5 classes. */
 struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits);
