@@ -323,7 +323,6 @@ int main(void)
     TCase *tests = tcase_create("admin jobs");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, life_of_a_job);
     tcase_add_test(tests, options_of_a_job);

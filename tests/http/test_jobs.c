@@ -509,7 +509,6 @@ int main(void)
     TCase *tests = tcase_create("jobs");
 
     signal(SIGPIPE, SIG_IGN);
-    tcase_set_timeout(tests, 300);
     tcase_add_checked_fixture(tests, jobs_setup, jobs_teardown);
     tcase_add_test(tests, published_rolled_back_kept);
     tcase_add_test(tests, turned_down_failed_cancelled);
