@@ -6,8 +6,8 @@
 #define LQ_TRAIN_DATASET_H
 
 #include "image/preprocess.h"
-#include "train/augment.h"
 #include "lq_learn.h"
+#include "train/augment.h"
 
 /* The file that item i comes from, or a text that tells it apart, for messages. */
 void lq_dataset_name(const struct lq_dataset *dataset, int64_t i, char *ret_name, size_t size);

@@ -10,8 +10,8 @@
 
 #include "codec/text.h"
 #include "config.h"
-#include "models/generation.h"
 #include "lq_learn.h"
+#include "models/generation.h"
 
 struct uploads;
 struct jobs_order;
