@@ -350,6 +350,29 @@ static bool check_codes(const struct lq_kernels *kernels, const struct lq_nibble
     return made;
 }
 
+/* Nibbles, and their bases, that follow from their place alone: as vectors of lanes, and in pairs.
+ */
+static void put_weights(const struct lq_nibbles *nibbles, int lanes, uint8_t *ret_w,
+                        int32_t *ret_basis, uint8_t *ret_pairs)
+{
+    int w_bits = nibbles->w_bits, length = nibbles->rows.runs * nibbles->rows.run;
+    int vectors = lq_panels(nibbles->n, lanes) * w_bits;
+
+    for (int i = 0; i < nibbles->n * w_bits; i++) {
+        int col = i / w_bits, vector = col / lanes * w_bits + i % w_bits;
+
+        ret_basis[vector * lanes + col % lanes] = i * 37 % 61 - 30;
+        for (int k = 0; k < length; k++) {
+            unsigned nibble = (unsigned)((i * 7 + k * 13) * (k + 3)) % 67 % 16;
+            uint8_t *pair = &ret_pairs[i / 2 * length + k];
+
+            ret_w[lq_nibble_at(vectors, vector, lanes, length, k) + (size_t)(col % lanes)] =
+                (uint8_t)nibble;
+            *pair = (uint8_t)(i % 2 == 0 ? nibble : (*pair & 15) | nibble << 4);
+        }
+    }
+}
+
 /* Windows that overlap in lines, as a convolution's do, with pairs: what the reference makes of
  * them. */
 START_TEST(nibbles_by_windows)
@@ -394,19 +417,6 @@ START_TEST(nibbles_by_windows)
         struct guarded w = guard((size_t)(vectors * lanes) * (size_t)length);
         struct guarded basis = guard((size_t)(vectors * lanes) * 4);
 
-        for (int i = 0; i < n * w_bits; i++) {
-            int col = i / w_bits, vector = col / lanes * w_bits + i % w_bits;
-
-            ((int32_t *)(void *)basis.bytes)[vector * lanes + col % lanes] = i * 37 % 61 - 30;
-            for (int k = 0; k < length; k++) {
-                unsigned nibble = (unsigned)((i * 7 + k * 13) * (k + 3)) % 67 % 16;
-                uint8_t *pair = &pairs.bytes[i / 2 * length + k];
-
-                w.bytes[lq_nibble_at(vectors, vector, lanes, length, k) + (size_t)(col % lanes)] =
-                    (uint8_t)nibble;
-                *pair = (uint8_t)(i % 2 == 0 ? nibble : (*pair & 15) | nibble << 4);
-            }
-        }
         struct lq_nibbles nibbles = {
             .n = n,
             .rows = rows,
@@ -419,6 +429,7 @@ START_TEST(nibbles_by_windows)
             .sums = (int32_t *)(void *)(tier == LQ_CPU_C ? expected.bytes : got.bytes),
             .stride = (size_t)n,
             .pairs = pairs.bytes};
+        put_weights(&nibbles, lanes, w.bytes, (int32_t *)(void *)basis.bytes, pairs.bytes);
         kernels.gemm_nibbles(&nibbles);
         ck_assert_msg(tier == LQ_CPU_C || memcmp(got.bytes, expected.bytes, count * 4) == 0,
                       "%s: %d bits, %d columns, %dx%d taps of %d bytes, %d lines of %d",
