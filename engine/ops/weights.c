@@ -306,34 +306,32 @@ static void deal_eight(const uint8_t *plane, size_t row_bytes, size_t step, uint
     }
 }
 
-/* One plane of the rows of a panel, as the file has it: rows of whole nibbles are nibbles there
- * too. */
-static void deal_nibbles(const uint8_t *plane, size_t row_bytes, int rows, int length, size_t step,
-                         uint8_t *ret_nibbles)
+static void deal_rows(const uint8_t *plane, size_t row_bytes, int rows, int length, size_t step,
+                      uint8_t *ret_nibbles)
 {
-    int k = 0;
-
-    for (; k + 2 * EIGHT <= length; k += 2 * EIGHT, ret_nibbles += step * 2 * EIGHT) {
-        const uint8_t *from = plane + k / 2;
-        int row = 0;
-
-        for (; row + EIGHT <= rows; row += EIGHT)
-            deal_eight(from + (size_t)row * row_bytes, row_bytes, step, ret_nibbles + row);
-        for (; row < rows; row++)
-            for (size_t i = 0; i < EIGHT; i++) {
-                uint8_t two = from[(size_t)row * row_bytes + i];
-
-                ret_nibbles[2 * i * step + (size_t)row] = two & 15;
-                ret_nibbles[(2 * i + 1) * step + (size_t)row] = two >> 4;
-            }
-    }
-    plane += k / 2;
-    for (; k < length; k += 2, ret_nibbles += 2 * step, plane++) {
+    for (int k = 0; k < length; k += 2, ret_nibbles += 2 * step, plane++) {
         for (int row = 0; row < rows; row++)
             ret_nibbles[row] = plane[(size_t)row * row_bytes] & 15;
         for (int row = 0; row < rows && k + 1 < length; row++)
             ret_nibbles[step + (size_t)row] = plane[(size_t)row * row_bytes] >> 4;
     }
+}
+
+/* One plane of the rows of a panel, as the file has it: rows of whole nibbles are nibbles there
+ * too. Eight rows at a time, then what remains of rows and of nibbles. */
+static void deal_nibbles(const uint8_t *plane, size_t row_bytes, int rows, int length, size_t step,
+                         uint8_t *ret_nibbles)
+{
+    int whole = rows / EIGHT * EIGHT, dealt = length / (2 * EIGHT) * (2 * EIGHT);
+
+    for (int k = 0; k < dealt; k += 2 * EIGHT)
+        for (int row = 0; row < whole; row += EIGHT)
+            deal_eight(plane + (size_t)row * row_bytes + k / 2, row_bytes, step,
+                       ret_nibbles + (size_t)k * step + row);
+    deal_rows(plane + (size_t)whole * row_bytes, row_bytes, rows - whole, dealt, step,
+              ret_nibbles + whole);
+    deal_rows(plane + dealt / 2, row_bytes, rows, length - dealt, step,
+              ret_nibbles + (size_t)dealt * step);
 }
 
 static void deal_panels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
