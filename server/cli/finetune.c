@@ -359,8 +359,8 @@ const struct cli_command command_finetune = {
     "gradient, weights keep their codes. joint trains all, from the float weights that lqnet "
     "train\n"
     "wrote with --latent, or else from the quantized ones. OUT.lq is written if the images held\n"
-    "out (or --guard) show that no more than --bound points are lost; else the exit status\n"
-    "is 3.\n",
+    "out (or --guard) show that no more than --bound points are lost; else the\n"
+    "exit status is 3.\n",
     1,
     1,
     options,
