@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "support/files.h"
 #include "support/jobs.h"
 #include "support/suite.h"
 
@@ -30,13 +31,9 @@ static struct daemon d;
 static void write_file(const char *name, const void *bytes, size_t size)
 {
     char path[128];
-    FILE *file;
 
     snprintf(path, sizeof(path), "%s/%s", base, name);
-    file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
-    fclose(file);
+    file_write(path, bytes, size);
 }
 
 /* data/set/cat/NUMBER.jpg, the same as an archive without classes, and a damaged archive. */

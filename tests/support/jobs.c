@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/jobs.h"
 
 #include <check.h>
@@ -62,13 +63,9 @@ void jobs_setup(void)
     for (int i = 0; i < JOBS_PICTURES; i++) {
         unsigned long size;
         unsigned char *jpeg = jobs_jpeg(i, &size);
-        FILE *file;
 
         snprintf(path, sizeof(path), "%s/set/cat/%03d.jpg", jobs_data, i);
-        file = fopen(path, "w");
-        ck_assert_ptr_nonnull(file);
-        fwrite(jpeg, 1, size, file);
-        fclose(file);
+        file_write(path, jpeg, size);
         tjFree(jpeg);
     }
 }

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/jobs_bench.h"
 
 #include <check.h>
@@ -112,11 +113,8 @@ static void put_picture(const char *name)
 {
     unsigned long size;
     unsigned char *jpeg = bench_jpeg(&size);
-    FILE *file = fopen(bench_path(name), "w");
 
-    ck_assert_ptr_nonnull(file);
-    fwrite(jpeg, 1, size, file);
-    fclose(file);
+    file_write(bench_path(name), jpeg, size);
     tjFree(jpeg);
 }
 

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/tls.h"
 
 #include <check.h>
@@ -22,11 +23,7 @@ struct tls {
 
 static void write_file(const char *path, const gnutls_datum_t *pem)
 {
-    FILE *file = fopen(path, "w");
-
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(pem->data, 1, pem->size, file), pem->size);
-    ck_assert_int_eq(fclose(file), 0);
+    file_write(path, pem->data, pem->size);
     chmod(path, 0600);
 }
 

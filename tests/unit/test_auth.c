@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/suite.h"
 
 #include <pthread.h>
@@ -21,11 +22,7 @@ static char path[64];
 
 static void write_bytes(const void *bytes, size_t size)
 {
-    FILE *file = fopen(path, "w");
-
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
-    ck_assert_int_eq(fclose(file), 0);
+    file_write(path, bytes, size);
     ck_assert_int_eq(chmod(path, 0640), 0);
 }
 

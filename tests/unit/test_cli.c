@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/suite.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -268,13 +269,9 @@ static void put_teacher(const char *folder)
                                     "Gemm f,w,b y transB=1\n"
                                     "output y\n",
                                     &size);
-    FILE *file;
 
     snprintf(path, sizeof(path), "%s/t.onnx", folder);
-    file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
-    fclose(file);
+    file_write(path, bytes, size);
     free(bytes);
 }
 

@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/suite.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +16,8 @@ static char path[64] = "/tmp/lqnet-config-XXXXXX";
 
 static void write_file(const void *bytes, size_t size)
 {
-    FILE *file;
-
     unlink(path); /* a file that is overwritten is flushed when it is closed, on ext4 */
-    file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
-    ck_assert_int_eq(fclose(file), 0);
+    file_write(path, bytes, size);
 }
 
 static int read_text(struct config *config, const char *text, struct lq_error *error)

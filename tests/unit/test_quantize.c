@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/suite.h"
 #include <ftw.h>
 #include <stdio.h>
@@ -32,13 +33,9 @@ static int remove_item(const char *path, const struct stat *info, int type, stru
 static void put(const char *name, const uint8_t *bytes, size_t size)
 {
     char path[256];
-    FILE *file;
 
     snprintf(path, sizeof(path), "%s/%s", folder, name);
-    file = fopen(path, "w");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
-    fclose(file);
+    file_write(path, bytes, size);
 }
 
 /* "tensor NAME float DIMS" and random numbers. */

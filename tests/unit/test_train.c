@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "support/files.h"
 #include "support/suite.h"
 
 #include <math.h>
@@ -104,11 +105,8 @@ static void put_network(void)
         "GlobalAveragePool r3 g\nFlatten g f\nGemm f,w4,b4 y name=fc transB=1\n";
     size_t size;
     uint8_t *bytes = onnx_from_text(text, &size);
-    FILE *file = fopen(network, "w");
 
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
-    fclose(file);
+    file_write(network, bytes, size);
     free(bytes);
 }
 
