@@ -433,7 +433,7 @@ int lq_compare(struct lq_model *old_model, struct lq_model *new_model,
 /* Whether a new network may take the old one's place. */
 struct lq_guard {
     double bound;        /* points that may be lost; 0: 0.2, below 0: none */
-    double significance; /* of the tests; 0: 0.05 */
+    double significance; /* of the test with labels; 0: 0.05 */
     int64_t least;       /* images; 0: 100 */
 };
 struct lq_verdict {

@@ -20,6 +20,7 @@ static const struct cli_option options[] = {
     {"guard", 'g', "DATA", "images to judge by, a test split; default: held out of DATA"},
     {"hold-out", 0, "N", "every N-th image of DATA is one of these; default 5"},
     {"bound", 0, "POINTS", "what may be lost, of 100; default 0.2"},
+    {"significance", 0, "P", "of the test with labels, 0 to 0.5; default 0.05"},
     {"force", 0, NULL, "write OUT.lq whatever the guard says"},
     {"images", 0, "N", "learn from at most so many; default: calibrate 2000, else all"},
     {"steps", 0, "WHAT", "of the calibration: statistics, bases, or both"},
@@ -147,6 +148,7 @@ static int read_numbers(struct finetuning *f)
         const char *option;
         double *value;
     } numbers[] = {{"bound", &f->guard.bound},
+                   {"significance", &f->guard.significance},
                    {"keep", &o->keep},
                    {"lr", &o->rate},
                    {"basis-rate", &o->basis_rate},
@@ -163,6 +165,9 @@ static int read_numbers(struct finetuning *f)
         status = cli_float(a, numbers[i].option, &value);
         *numbers[i].value = (double)value;
     }
+    if (status == CLI_OK && (f->guard.significance < 0 || f->guard.significance > 0.5))
+        status = cli_fail(CLI_USAGE, "finetune: option --significance is '%s', expected 0 to 0.5",
+                          cli_value(a, "significance"));
     o->epochs = (int)epochs;
     o->batch = (int)batch;
     o->seed = (uint64_t)seed;
