@@ -370,6 +370,7 @@ void lq_session_step(const struct lq_session *session, int index, struct lq_step
                                          [LQ_STORE_LEVELS] = "levels",
                                          [LQ_STORE_BYTES] = "bytes",
                                          [LQ_STORE_PLANES] = "planes",
+                                         [LQ_STORE_HALVES] = "halves",
                                          [LQ_STORE_NIBBLES] = "nibbles"};
     const struct lq_step *step = &session->program->steps[index];
     struct lq_layer_info layer;

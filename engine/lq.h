@@ -264,7 +264,8 @@ void lq_session_set_cancel(struct lq_session *session, lq_cancel_check *check, v
 int lq_session_profile(struct lq_session *session, struct lq_error *error) LQ_MUST_CHECK;
 struct lq_step_info {
     const char *name, *op; /* of its first layer */
-    const char *store;     /* its first input: "floats", "levels", "bytes", "planes" */
+    const char *store;     /* its first input: "floats", "levels", "bytes",
+                               "planes", "halves", "nibbles" */
     int64_t macs;          /* multiply-accumulates for one image */
     double seconds;        /* so far, summed over images and threads; 0: the first step, which takes
                               pixels, has done this one's work */

@@ -47,16 +47,40 @@ static bool fits_bytes(const struct lq_lowering *l, const struct lq_node *layer,
            largest * layer->attributes.grid <= l->options->kernels->bytes_bound;
 }
 
+/* Activations that meet in one sum, channels rounded up to a multiple of `codes`. */
+static int64_t length_of(const struct lq_lowering *l, const struct lq_node *layer, int value,
+                         int codes)
+{
+    const struct lq_shape *shape = &l->graph->values[value].shape;
+    struct lq_map map = lq_shape_map(shape);
+    int64_t pixels = (int64_t)map.height * map.width;
+
+    if (layer->kind == LQ_OP_CONV)
+        pixels = (int64_t)layer->attributes.window.kernel_h * layer->attributes.window.kernel_w;
+    return pixels * ((map.channels + codes - 1) / codes * codes);
+}
+
+/* Half words hold the planes of the layer's weights, its sums of them are exact, and they are
+ * faster than levels: their pairs of planes cost what they do in whole words. */
+static bool fits_halves(const struct lq_lowering *l, const struct lq_node *layer, int value)
+{
+    const struct lq_node *producer = &l->graph->nodes[l->graph->values[value].producer];
+
+    return layer->attributes.bits <= LQ_HALVES_BITS &&
+           2 * layer->attributes.bits <= l->options->kernels->plane_pairs &&
+           length_of(l, layer, value, LQ_HALF_CODES) <= INT16_MAX &&
+           (layer->kind == LQ_OP_DENSE ? l->graph->values[value].shape.rank == 1
+                                       : layer->attributes.groups == 1) &&
+           2 * producer->attributes.grid <= INT16_MAX;
+}
+
 /* Nibbles hold the planes of the layer's weights, and its sums of them are exact. */
 static bool fits_nibbles(const struct lq_lowering *l, const struct lq_node *layer, int value)
 {
     const struct lq_node *producer = &l->graph->nodes[l->graph->values[value].producer];
     const struct lq_shape *shape = &l->graph->values[value].shape;
-    int64_t length = lq_shape_elements(shape);
+    int64_t length = length_of(l, layer, value, 1);
 
-    if (layer->kind == LQ_OP_CONV)
-        length = (int64_t)layer->attributes.window.kernel_h * layer->attributes.window.kernel_w *
-                 lq_shape_map(shape).channels;
     return layer->attributes.bits <= LQ_NIBBLE_BITS && length <= INT16_MAX &&
            (layer->kind == LQ_OP_DENSE ? shape->rank == 1 : layer->attributes.groups == 1) &&
            2 * layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
@@ -68,6 +92,8 @@ static enum lq_store choose_store(const struct lq_lowering *l, int value)
     bool planes = true, bytes = l->options->form != LQ_FORM_PLAIN;
     bool nibbles = l->options->form == LQ_FORM_AUTO && l->options->kernels->prefers_nibbles &&
                    l->buffers[value].bits <= LQ_NIBBLE_BITS;
+    bool halves = l->options->form == LQ_FORM_AUTO && l->options->kernels->prefers_halves &&
+                  l->buffers[value].bits == 2;
 
     if (l->options->form == LQ_FORM_FLOAT || value == l->graph->output)
         return LQ_STORE_F32;
@@ -80,11 +106,13 @@ static enum lq_store choose_store(const struct lq_lowering *l, int value)
             if (!lq_node_is_layer(node) || node->attributes.bits == 0)
                 return LQ_STORE_F32;
             nibbles = nibbles && fits_nibbles(l, node, value);
+            halves = halves && fits_halves(l, node, value);
             planes = planes && prefers_planes(l, node, value);
             bytes = bytes && fits_bytes(l, node, value);
         }
     }
-    return nibbles  ? LQ_STORE_NIBBLES
+    return halves   ? LQ_STORE_HALVES
+           : nibbles ? LQ_STORE_NIBBLES
            : planes ? LQ_STORE_PLANES
            : bytes  ? LQ_STORE_BYTES
                     : LQ_STORE_LEVELS;

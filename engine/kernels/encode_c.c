@@ -49,6 +49,12 @@ static void store(const struct lq_encode *e, int channel, int count, void *pixel
         bytes[channel] = (uint8_t)entry;
     else if (e->form == LQ_CODE_LEVELS)
         levels[channel] = (int16_t)entry;
+    if (e->form == LQ_CODE_HALVES) {
+        words += channel / LQ_HALF_CODES;
+        channel %= LQ_HALF_CODES;
+        *words = (channel == 0 ? 0 : *words) | ((uint32_t)entry & 1) << channel |
+                 ((uint32_t)entry >> 1 & 1) << (LQ_HALF_CODES + channel);
+    }
     if (e->form != LQ_CODE_PLANES)
         return;
     words += (size_t)(channel / 32) * (size_t)e->bits;

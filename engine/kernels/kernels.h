@@ -107,6 +107,24 @@ typedef void lq_gemm_nibbles(const struct lq_nibbles *nibbles);
 #define LQ_CHUNK_BITS  255
 #define LQ_MAX_CHUNK   96
 
+/* The same product of activations of 2 bits and weights of 1 or 2, from half words. An element of a
+ * row is a word that holds 16 codes: bits r and 16 + r are planes 0 and 1 of code r. A word of a
+ * weight's plane has the plane's 16 bits in both halves. */
+#define LQ_HALF_CODES  16
+#define LQ_HALVES_BITS 2 /* of a code of weights, at most */
+struct lq_halves {
+    int n;
+    struct lq_rows rows;
+    int w_bits;
+    const uint32_t *a;
+    const uint32_t *w;      /* [panels][runs * run][w_bits][lanes] */
+    const int32_t *a_basis; /* [2]; twice them, and 16 runs * run, fit int16_t */
+    const int32_t *w_basis; /* [panels][w_bits][lanes] */
+    int32_t *sums;
+    size_t stride;
+};
+typedef void lq_gemm_halves(const struct lq_halves *halves);
+
 /* What a quantizer makes of values: the thresholds that a value passes are counted, and the count
  * picks what is stored. */
 #define LQ_MAX_ENTRIES 256
@@ -114,6 +132,7 @@ enum lq_code_form {
     LQ_CODE_PLANES, /* codes: planes [word][bits] */
     LQ_CODE_LEVELS, /* levels: int16_t */
     LQ_CODE_BYTES,  /* levels 0..255: uint8_t */
+    LQ_CODE_HALVES, /* codes of 2 bits, 16 channels a word: struct lq_halves */
     LQ_CODE_NIBBLES /* codes of up to 2 bits, 4 channels a byte: struct lq_nibbles */
 };
 struct lq_encode {
@@ -218,6 +237,9 @@ struct lq_kernels {
                          should have pairs (measured) */
     bool prefers_nibbles; /* where they fit, nibbles are fastest (measured) */
     int planes_lanes;
+    lq_gemm_halves *gemm_halves;
+    int halves_lanes;
+    bool prefers_halves; /* the same of half words */
     lq_windows_product *windows_product;
     lq_windows_outer *windows_outer;
     struct lq_winograd winograd;
@@ -245,6 +267,7 @@ lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
 lq_windows_product lq_windows_product_c, lq_windows_product_avx2, lq_windows_product_avx512;
 lq_windows_outer lq_windows_outer_c, lq_windows_outer_avx2, lq_windows_outer_avx512;
 lq_gemm_nibbles lq_gemm_nibbles_c, lq_gemm_nibbles_avx2;
+lq_gemm_halves lq_gemm_halves_c, lq_gemm_halves_avx512;
 lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
 lq_encode_nibbles lq_encode_nibbles_avx2;
@@ -264,6 +287,12 @@ static inline size_t lq_nibble_bytes(int channels)
     return ((size_t)channels + LQ_NIBBLE_CODES - 1) / LQ_NIBBLE_CODES;
 }
 
+/* Words of a pixel of codes in half words. */
+static inline size_t lq_half_words(int channels)
+{
+    return ((size_t)channels + LQ_HALF_CODES - 1) / LQ_HALF_CODES;
+}
+
 /* Of the first element of a row. */
 static inline size_t lq_row_offset(const struct lq_rows *rows, int row)
 {
@@ -276,6 +305,8 @@ static inline size_t lq_encode_pixel_bytes(const struct lq_encode *e)
 
     if (e->form == LQ_CODE_NIBBLES)
         return lq_nibble_bytes(e->channels);
+    if (e->form == LQ_CODE_HALVES)
+        return lq_half_words(e->channels) * sizeof(uint32_t);
     if (e->form == LQ_CODE_PLANES)
         return (channels + 31) / 32 * (size_t)e->bits * sizeof(uint32_t);
     return channels * (e->form == LQ_CODE_BYTES ? sizeof(uint8_t) : sizeof(int16_t));

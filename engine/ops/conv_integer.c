@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Four forms of the same sums (paper eq. 8): on integer levels, which is the definition, on levels
- * in bytes, on packed planes, and on codes in nibbles. Which one it is follows from how the input
+ * Five forms of the same sums (paper eq. 8): on integer levels, which is the definition, on levels
+ * in bytes, on packed planes, and on codes in half words or nibbles. Which one it is follows from how the input
  * is stored. The windows of a line of output pixels are read where they lie in padded input lines;
  * only groups, dilation and odd sizes are unrolled into rows.
  */
@@ -28,10 +28,10 @@ struct state {
     enum lq_store store;           /* of the input: not floats */
     enum way way;
     struct lq_rows rows;         /* of activations, as the kernel gets them */
-    int words;                   /* of one plane of a whole row */
+    int words;                   /* of one plane of a whole row, or of half words; 0: neither */
     struct lq_paneling paneling; /* of the weights: ops/weights.h */
     const void *levels;          /* weights where the input is in levels or bytes, */
-    const uint32_t *packed;      /* where it is in planes, */
+    const uint32_t *packed;      /* where it is in planes or half words, */
     const uint8_t *nibbles;      /* where it is in nibbles, with the chunk that they allow; */
     const uint8_t *pairs;        /* or NULL */
     int chunk;
@@ -87,6 +87,11 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
         nibbles.sums = sums;
         nibbles.stride = stride;
         s->kernels.gemm_nibbles(&nibbles);
+        return;
+    }
+    if (s->store == LQ_STORE_HALVES) { /* nor here */
+        s->kernels.gemm_halves(&(struct lq_halves){g->group_out, rows, s->w_bits, a, s->packed,
+                                                   s->a_basis, s->w_basis, sums, stride});
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
@@ -175,6 +180,7 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
     return LQ_OK;
 }
 
+/* Or half words. */
 static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
                        struct lq_error *error)
 {
@@ -188,6 +194,8 @@ static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_
     s->w_basis = basis;
     s->packed = packed;
     lq_weights_basis(spec, &s->paneling, basis);
+    if (s->store == LQ_STORE_HALVES)
+        return lq_weights_halves(spec, &s->paneling, g->taps, g->group_in, packed, error);
     return lq_weights_planes(spec, &s->paneling, g->taps, g->group_in, packed, error);
 }
 
@@ -211,11 +219,12 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
 
     s->paneling = (struct lq_paneling){.groups = g->groups, .columns = g->group_out};
     s->paneling.lanes = s->store == LQ_STORE_PLANES    ? kernels->planes_lanes
+                        : s->store == LQ_STORE_HALVES  ? kernels->halves_lanes
                         : s->store == LQ_STORE_NIBBLES ? kernels->nibbles_lanes
                         : s->store == LQ_STORE_BYTES   ? kernels->bytes_lanes
                                                        : kernels->levels_lanes;
     s->paneling.depth = depth_of(s->store);
-    if (s->store == LQ_STORE_PLANES)
+    if (s->store == LQ_STORE_PLANES || s->store == LQ_STORE_HALVES)
         return init_planes(s, arena, spec, error);
     if (s->store == LQ_STORE_NIBBLES)
         return init_nibbles(s, arena, spec, error);
@@ -242,6 +251,11 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
         s->layout = (struct lq_pixel_layout){
             .pixel_bytes = (size_t)lq_plane_words(g->in.channels) * word_bytes,
             .part_bytes = (size_t)lq_plane_words(g->group_in) * word_bytes};
+    } else if (s->store == LQ_STORE_HALVES) {
+        size_t bytes = lq_half_words(g->in.channels) * sizeof(uint32_t);
+
+        s->words = g->taps * (int)lq_half_words(g->group_in);
+        s->layout = (struct lq_pixel_layout){.pixel_bytes = bytes, .part_bytes = bytes};
     } else if (s->store == LQ_STORE_NIBBLES) {
         size_t bytes = lq_nibble_bytes(g->in.channels);
 
@@ -259,9 +273,15 @@ static void init_layout(struct state *s, const struct lq_step_spec *spec)
 /* Bytes of an element of struct lq_rows. */
 static size_t element_bytes(enum lq_store store)
 {
-    return store == LQ_STORE_PLANES   ? sizeof(uint32_t)
-           : store == LQ_STORE_LEVELS ? sizeof(int16_t)
-                                      : sizeof(uint8_t);
+    switch (store) {
+    case LQ_STORE_PLANES:
+    case LQ_STORE_HALVES:
+        return sizeof(uint32_t);
+    case LQ_STORE_LEVELS:
+        return sizeof(int16_t);
+    default:
+        return sizeof(uint8_t);
+    }
 }
 
 static void init_rows(struct state *s)
@@ -269,7 +289,7 @@ static void init_rows(struct state *s)
     const struct lq_conv_geometry *g = &s->geometry;
     bool planes = s->store == LQ_STORE_PLANES;
     size_t pixel = s->layout.pixel_bytes / element_bytes(s->store);
-    int length = planes                         ? s->words
+    int length = s->words > 0                   ? s->words
                  : s->store == LQ_STORE_NIBBLES ? g->taps * (int)lq_nibble_bytes(g->group_in)
                                                 : g->length;
     int run = length / g->window.kernel_h;

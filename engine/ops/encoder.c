@@ -12,10 +12,11 @@ void lq_encoder_init(struct lq_encoder *encoder, const struct lq_kernels *kernel
     int channels = lq_shape_map(&output->shape).channels;
     struct lq_buffer pixel = {{1, {channels}}, output->store, output->bits};
     enum lq_code_form form = output->store == LQ_STORE_PLANES    ? LQ_CODE_PLANES
+                             : output->store == LQ_STORE_HALVES  ? LQ_CODE_HALVES
                              : output->store == LQ_STORE_NIBBLES ? LQ_CODE_NIBBLES
                              : output->store == LQ_STORE_BYTES   ? LQ_CODE_BYTES
                                                                  : LQ_CODE_LEVELS;
-    bool codes = form == LQ_CODE_PLANES || form == LQ_CODE_NIBBLES;
+    bool codes = form != LQ_CODE_BYTES && form != LQ_CODE_LEVELS;
 
     *encoder =
         (struct lq_encoder){.store = output->store,

@@ -29,6 +29,8 @@ size_t lq_buffer_bytes(const struct lq_buffer *buffer)
         return pixels * (size_t)map.channels;
     case LQ_STORE_PLANES:
         return pixels * lq_pixel_words(map.channels, buffer->bits) * sizeof(uint32_t);
+    case LQ_STORE_HALVES:
+        return pixels * lq_half_words(map.channels) * sizeof(uint32_t);
     case LQ_STORE_NIBBLES:
         return pixels * lq_nibble_bytes(map.channels);
     case LQ_STORE_F32:

@@ -24,6 +24,8 @@ enum lq_store {
     LQ_STORE_LEVELS, /* int16_t [channels]: integer levels of a snapped activation basis */
     LQ_STORE_BYTES,  /* uint8_t [channels]: integer levels that are all 0..255 */
     LQ_STORE_PLANES, /* uint32_t [words][bits]: tensor/bitplanes.h */
+    LQ_STORE_HALVES, /* uint32_t [channels / 16, rounded up]: codes of 2 bits, bits r and 16 + r of
+                        word i are those of channel 16 i + r */
     LQ_STORE_NIBBLES /* uint8_t [channels / 4, rounded up]: codes of up to 2 bits, bits r and 4 + r
                         of byte i are those of channel 4 i + r */
 };

@@ -199,6 +199,38 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
     return LQ_OK;
 }
 
+int lq_weights_halves(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
+                      int channels, uint32_t *ret_halves, struct lq_error *error)
+{
+    size_t bits = (size_t)spec->attributes->bits, lanes = (size_t)paneling->lanes;
+    size_t words = lq_half_words(channels), planes = (size_t)lq_plane_words(channels);
+    size_t length = (size_t)taps * (size_t)channels;
+    uint8_t *codes = unpack_codes(spec, paneling->columns, (int)length);
+    uint32_t *pixels = lq_alloc((size_t)taps * planes * bits, sizeof(*pixels));
+
+    if (!codes || !pixels) {
+        free(codes);
+        free(pixels);
+        return lq_fail_memory(error);
+    }
+    for (int row = 0; row < paneling->columns; row++) {
+        struct place place = place_of(paneling, row);
+        uint32_t *to = ret_halves + place.panel * (size_t)taps * words * bits * lanes + place.lane;
+
+        lq_planes_pack(codes + (size_t)row * length, taps, channels, (int)bits, pixels);
+        for (size_t at = 0; at < (size_t)taps * words; at++)
+            for (size_t bit = 0; bit < bits; bit++, to += lanes) {
+                size_t tap = at / words, half = at % words;
+                uint32_t word = pixels[(tap * planes + half / 2) * bits + bit];
+
+                *to = (word >> half % 2 * LQ_HALF_CODES & 0xffffu) * 0x10001u;
+            }
+    }
+    free(codes);
+    free(pixels);
+    return LQ_OK;
+}
+
 enum { MAX_NIBBLE_LANES = 64, BYTE_NIBBLES = UINT8_MAX / LQ_NIBBLE_CODES };
 
 /* Set bits of the fullest of `count` vectors side by side, in `length` nibbles. */

@@ -38,6 +38,11 @@ int lq_weights_piece(const struct lq_paneling *paneling, const int8_t *levels, i
 int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
                       int channels, uint32_t *ret_planes, struct lq_error *error) LQ_MUST_CHECK;
 
+/* Of quantized weights of one group: half words as struct lq_halves has them, taps times the words
+ * of `channels` along k. Errors: LQ_ERR_MEMORY. */
+int lq_weights_halves(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
+                      int channels, uint32_t *ret_halves, struct lq_error *error) LQ_MUST_CHECK;
+
 /* Of quantized weights of one group: nibbles as struct lq_nibbles has them, taps times the bytes of
  * `channels` along k, and the chunk that they allow. Errors: LQ_ERR_MEMORY. */
 int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling *paneling,

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- *     bench_kernels [--json]
+ *     bench_kernels [--json] [TIER]
  *
  * Shapes are those of 3x3 convolutions in ResNet-20 and ResNet-18, 64 pixels at a time or 256,
  * operands in cache. All cases, and the limits of the core (limits.h), are visited in turn, ROUNDS
@@ -23,7 +23,8 @@
 #include "lq.h"
 
 enum {
-    PIXELS = 64,
+    SIDE = 8, /* of the maps */
+    PIXELS = SIDE * SIDE,
     FEW_CHANNELS = 32,
     ROUNDS = 12,
     MAX_BITS = 4,
@@ -49,9 +50,9 @@ struct operands {
     int32_t a_basis[MAX_BITS];
 };
 
-enum kernel { KERNEL_LIMIT, KERNEL_LEVELS, KERNEL_BYTES, KERNEL_PLANES, KERNEL_NIBBLES };
+enum kernel { KERNEL_LIMIT, KERNEL_LEVELS, KERNEL_BYTES, KERNEL_PLANES, KERNEL_HALVES, KERNEL_NIBBLES };
 static const char *const kernel_names[] = {"limit", "gemm_levels", "gemm_bytes", "gemm_planes",
-                                           "gemm_nibbles"};
+                                           "gemm_halves", "gemm_nibbles"};
 
 struct bench {
     enum kernel kernel;
@@ -121,21 +122,29 @@ static int pixels_of(const struct bench *b)
     return b->channels <= FEW_CHANNELS ? 4 * PIXELS : PIXELS;
 }
 
+/* Rows as a 3x3 convolution has them, windows that overlap in padded lines: a pixel is `pixel`
+ * elements of `size` words or numbers. */
+static struct lq_rows windows_of(const struct bench *b, int pixel, size_t size)
+{
+    int side = b->channels <= FEW_CHANNELS ? 2 * SIDE : SIDE;
+    size_t step = (size_t)pixel * size, line = (size_t)(side + 2) * step;
+
+    return (struct lq_rows){side, side, 3, 3 * pixel, line, step, line};
+}
+
 static void call(const struct bench *b, const struct operands *o)
 {
-    int k = TAPS * b->channels, words = (b->channels + 31) / 32 * TAPS, pixels = pixels_of(b);
-    int bytes = k / LQ_NIBBLE_CODES;
+    int words = (b->channels + 31) / 32;
     size_t stride = (size_t)b->channels;
-    struct lq_rows elements = {1, pixels, 1, k, 0, (size_t)k, 0};
-    struct lq_rows plane_words = {1, pixels, 1, words, 0, (size_t)(words * b->a_bits), 0};
-    struct lq_rows nibbles = {1, pixels, 1, bytes, 0, (size_t)bytes, 0};
+    struct lq_rows elements = windows_of(b, b->channels, 1);
     const uint8_t *pairs = /* any bytes */
         b->channels * b->w_bits <= b->kernels.pair_columns ? (const uint8_t *)o->w_planes : NULL;
 
     if (b->kernel == KERNEL_NIBBLES)
         b->kernels.gemm_nibbles(&(struct lq_nibbles){
-            b->channels, nibbles, b->w_bits, SAFE_CHUNK, (const uint8_t *)o->a_planes, o->w_nibbles,
-            o->a_basis, o->w_basis, o->sums, stride, pairs});
+            b->channels, windows_of(b, b->channels / LQ_NIBBLE_CODES, 1), b->w_bits, SAFE_CHUNK,
+            (const uint8_t *)o->a_planes, o->w_nibbles, o->a_basis, o->w_basis, o->sums, stride,
+            pairs});
     else if (b->kernel == KERNEL_LEVELS)
         b->kernels.gemm_levels(
             &(struct lq_levels){b->channels, elements, o->a_levels, o->w_levels, o->sums, stride});
@@ -143,10 +152,14 @@ static void call(const struct bench *b, const struct operands *o)
         b->kernels.gemm_bytes(&(struct lq_bytes){b->channels, elements,
                                                  (const uint8_t *)o->a_levels,
                                                  (const int8_t *)o->w_levels, o->sums, stride, 8});
+    else if (b->kernel == KERNEL_HALVES)
+        b->kernels.gemm_halves(&(struct lq_halves){
+            b->channels, windows_of(b, b->channels / LQ_HALF_CODES, 1), b->w_bits, o->a_planes,
+            o->w_planes, o->a_basis, o->w_basis, o->sums, stride});
     else
-        b->kernels.gemm_planes(&(struct lq_planes){b->channels, plane_words, b->a_bits, b->w_bits,
-                                                   o->a_planes, o->w_planes, o->a_basis, o->w_basis,
-                                                   o->sums, stride});
+        b->kernels.gemm_planes(&(struct lq_planes){
+            b->channels, windows_of(b, words, (size_t)b->a_bits), b->a_bits, b->w_bits,
+            o->a_planes, o->w_planes, o->a_basis, o->w_basis, o->sums, stride});
 }
 
 /* Looking at the clock takes as long as a small product: it is looked at once for many. */
@@ -188,7 +201,8 @@ static const struct limit *limit_of(enum lq_cpu_tier tier, enum kernel kernel)
     } pairs[] = {
         {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},  {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
         {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"}, {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
-        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"}, {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"}};
+        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"}, {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"},
+        {LQ_CPU_AVX512, KERNEL_HALVES, "popcount"}};
     const struct limit *lists[] = {limits_avx2, limits_avx512};
 
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
@@ -225,6 +239,9 @@ static int add_tier(enum lq_cpu_tier tier, struct bench *benches, int count)
         count += add_kernel(&b, tier, KERNEL_BYTES, -1, &benches[count]);
         for (int bits = 0; bits < BIT_COUNTS; bits++)
             count += add_kernel(&b, tier, KERNEL_PLANES, bits, &benches[count]);
+        for (int bits = 0; bits < BIT_COUNTS && b.kernels.prefers_halves; bits++)
+            if (bit_counts[bits].w <= LQ_HALVES_BITS && bit_counts[bits].a == 2)
+                count += add_kernel(&b, tier, KERNEL_HALVES, bits, &benches[count]);
         for (int bits = 0; bits < BIT_COUNTS && b.kernels.prefers_nibbles; bits++)
             if (bit_counts[bits].w <= LQ_NIBBLE_BITS && bit_counts[bits].a <= LQ_NIBBLE_BITS)
                 count += add_kernel(&b, tier, KERNEL_NIBBLES, bits, &benches[count]);
@@ -305,6 +322,7 @@ int main(int argc, char **argv)
     static struct bench benches[MAX_CASES];
     struct operands operands;
     bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
+    const char *only = argc > 1 + json ? argv[1 + json] : NULL;
     int count = add_limits(limits_any, benches, 0);
 
     operands_init(&operands);
@@ -313,7 +331,8 @@ int main(int argc, char **argv)
     count = add_limits(limits_avx512, benches, count);
 #endif
     for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
-        count = add_tier((enum lq_cpu_tier)tier, benches, count);
+        if (!only || strcmp(only, lq_cpu_tier_name((enum lq_cpu_tier)tier)) == 0)
+            count = add_tier((enum lq_cpu_tier)tier, benches, count);
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < count; i++) {
             double seconds = measure(&benches[i], &operands);

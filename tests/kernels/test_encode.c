@@ -49,16 +49,16 @@ static void make_encode(int bits, enum lq_code_form form, int channels)
     for (int i = 0; i < count; i++)
         encode.thresholds[i] = (float)(i - count / 2) / 4;
     for (int i = 0; i <= count; i++)
-        encode.entries[i] = form == LQ_CODE_PLANES || form == LQ_CODE_NIBBLES ? rand() & count
-                            : form == LQ_CODE_BYTES                           ? rand() % 256
-                                                    : rand() % 65536 - 32768;
+        encode.entries[i] = form == LQ_CODE_BYTES    ? rand() % 256
+                            : form == LQ_CODE_LEVELS ? rand() % 65536 - 32768
+                                                     : rand() & count;
 }
 
 /* What the C reference leaves is what the tier leaves, byte by byte. */
 static void expect_same(const struct guarded *a, const struct guarded *b, size_t bytes,
                         const char *what, int tier)
 {
-    static const char *const forms[] = {"planes", "levels", "bytes", "nibbles"};
+    static const char *const forms[] = {"planes", "levels", "bytes", "halves", "nibbles"};
 
     ck_assert_msg(memcmp(a->bytes, b->bytes, bytes) == 0, "%s %s: %d bits, %d channels, %s", what,
                   lq_cpu_tier_name((enum lq_cpu_tier)tier), encode.bits, encode.channels,
@@ -100,7 +100,7 @@ static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
 START_TEST(tiers_encode_alike)
 {
     for (int trial = 0; trial < 60; trial++) {
-        int forms = _i <= LQ_NIBBLE_BITS ? LQ_CODE_NIBBLES + 1 : LQ_CODE_NIBBLES;
+        int forms = _i <= LQ_NIBBLE_BITS ? LQ_CODE_NIBBLES + 1 : LQ_CODE_HALVES;
 
         make_encode(_i, (enum lq_code_form)(trial % forms), rand() % MAX_CHANNELS + 1);
         for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
@@ -159,6 +159,25 @@ START_TEST(nibbles)
 }
 END_TEST
 
+/* Likewise, of which half of which word. */
+START_TEST(halves)
+{
+    float values[17] = {1, 2, 3, -1, [16] = 2};
+    uint32_t words[2];
+
+    make_encode(2, LQ_CODE_HALVES, 17);
+    for (int i = 0; i < 4; i++) {
+        encode.thresholds[i] = (float)i + .5f;
+        encode.entries[i] = 3 - i;
+    }
+    for (int c = 4; c < 16; c++)
+        values[c] = 3; /* code 0 */
+    lq_encode_floats_c(&encode, values, 1, words);
+    ck_assert_uint_eq(words[0], 0x9000au); /* codes 2, 1, 0, 3 */
+    ck_assert_uint_eq(words[1], 0x00001u); /* code 1 */
+}
+END_TEST
+
 /* To the bit, in place too; any count. */
 START_TEST(tiers_add_alike)
 {
@@ -202,6 +221,7 @@ int main(void)
     tcase_add_loop_test(tests, tiers_encode_alike, 1, 9);
     tcase_add_loop_test(tests, the_definition, 1, 9);
     tcase_add_test(tests, nibbles);
+    tcase_add_test(tests, halves);
     tcase_add_test(tests, tiers_add_alike);
     return suite_main("encode", tests);
 }

@@ -143,6 +143,52 @@ static void run_planes(struct problem *p, const struct lq_kernels *kernels, cons
     unguard(&sums);
 }
 
+/* Activations of 2 bits, weights of 1 or 2: a word of a plane is one or two words of halves. */
+static void run_halves(struct problem *p, const struct lq_kernels *kernels, const char *tier)
+{
+    size_t lanes = (size_t)kernels->halves_lanes, stride = (size_t)(p->n + rand() % 3);
+    size_t columns = (size_t)lq_panels(p->n, (int)lanes) * lanes, w_bits = (size_t)p->w_bits;
+    size_t words = (size_t)p->words * 2 - (size_t)(rand() % 2), codes = words * LQ_HALF_CODES;
+    struct lq_rows rows;
+
+    if (p->a_bits != 2 || p->w_bits > LQ_HALVES_BITS)
+        return;
+    struct guarded a = guard(some_rows(p->m, (int)words, 1, 1, &rows) * 4);
+    struct guarded w = guard(columns * w_bits * words * 4), basis = guard(columns * w_bits * 4);
+    size_t room = ((size_t)(p->m - 1) * stride + (size_t)p->n) * 4;
+    struct guarded sums = guard(room);
+    uint32_t *a_words = (uint32_t *)(void *)a.bytes, *w_words = (uint32_t *)(void *)w.bytes;
+    int32_t *w_basis = (int32_t *)(void *)basis.bytes;
+
+    memset(sums.bytes, 0x5a, room);
+    memset(p->expected, 0, sizeof(p->expected));
+    for (size_t k = 0; k < codes; k++) {
+        size_t word = k / LQ_HALF_CODES, bit = k % LQ_HALF_CODES;
+
+        for (size_t row = 0; row < (size_t)p->m; row++)
+            a_words[element(&rows, row, word, 1)] |=
+                (uint32_t)(p->a[row][k] & 1) << bit |
+                (uint32_t)(p->a[row][k] >> 1 & 1) << (LQ_HALF_CODES + bit);
+        for (size_t col = 0; col < (size_t)p->n; col++)
+            for (size_t i = 0; i < w_bits; i++)
+                w_words[((col / lanes * words + word) * w_bits + i) * lanes + col % lanes] |=
+                    (uint32_t)(p->w[col][k] >> i & 1) * 0x10001u << bit;
+        for (int row = 0; row < p->m; row++)
+            for (int col = 0; col < p->n; col++)
+                p->expected[row][col] += a_level(p, row, (int)k) * w_level(p, col, (int)k);
+    }
+    for (size_t col = 0; col < (size_t)p->n; col++)
+        for (size_t i = 0; i < w_bits; i++)
+            w_basis[(col / lanes * w_bits + i) * lanes + col % lanes] = p->w_basis[col][i];
+    kernels->gemm_halves(&(struct lq_halves){p->n, rows, p->w_bits, a_words, w_words, p->a_basis,
+                                             w_basis, (int32_t *)(void *)sums.bytes, stride});
+    expect_sums(p, (const int32_t *)(const void *)sums.bytes, (int)stride, tier);
+    unguard(&a);
+    unguard(&w);
+    unguard(&basis);
+    unguard(&sums);
+}
+
 /* How full the fullest plane of a column is in a piece of a row. */
 static int most_set_bits(const struct problem *p, size_t bytes, int chunk)
 {
@@ -294,13 +340,14 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
 START_TEST(tiers_agree)
 {
     static void (*const runs[])(struct problem *, const struct lq_kernels *,
-                                const char *) = {run_planes, run_nibbles, run_levels, run_bytes};
+                                const char *) = {run_planes, run_halves, run_nibbles, run_levels,
+                                                 run_bytes};
     static struct problem problem;
 
     for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
         for (int fill = 0; fill < 5; fill++) {
             make_problem(&problem, _i, w_bits, fill > 2 ? 0 : fill);
-            for (int i = 0; i < 4 * LQ_CPU_TIER_COUNT; i++) {
+            for (int i = 0; i < 5 * LQ_CPU_TIER_COUNT; i++) {
                 int tier = i % LQ_CPU_TIER_COUNT;
                 struct lq_kernels kernels;
 

@@ -137,7 +137,7 @@ static inline void store_rest(const struct lq_encode *e, int channel, uint8x16_t
 
 static bool left_to_c(const struct lq_encode *e)
 {
-    return e->bits > FEW_BITS || e->form == LQ_CODE_NIBBLES;
+    return e->bits > FEW_BITS || e->form == LQ_CODE_NIBBLES || e->form == LQ_CODE_HALVES;
 }
 
 void lq_encode_sums_neon(const struct lq_encode *e, const int32_t *sums, int pixels,

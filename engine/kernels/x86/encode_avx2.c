@@ -285,6 +285,10 @@ void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pix
 
     if (encode_packed(e, false, sums, pixels, to))
         return;
+    if (e->form == LQ_CODE_HALVES) { /* no product of this tier reads them */
+        lq_encode_sums_c(e, sums, pixels, ret_codes);
+        return;
+    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             int left = e->channels - c;
@@ -302,6 +306,10 @@ void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int p
 
     if (encode_packed(e, true, values, pixels, to))
         return;
+    if (e->form == LQ_CODE_HALVES) { /* no product of this tier reads them */
+        lq_encode_floats_c(e, values, pixels, ret_codes);
+        return;
+    }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             int left = e->channels - c;

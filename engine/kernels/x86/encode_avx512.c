@@ -82,6 +82,14 @@ static inline void store(const struct lq_encode *e, int channel, __m512i entries
                                  _mm512_cvtepi32_epi16(entries));
         return;
     }
+    if (e->form == LQ_CODE_HALVES) {
+        uint32_t low = _mm512_mask_test_epi32_mask(mask, entries, _mm512_set1_epi32(1));
+        uint32_t high = _mm512_mask_test_epi32_mask(mask, entries, _mm512_set1_epi32(2));
+        uint32_t both = low | high << LANES;
+
+        memcpy(pixel + (size_t)channel / LANES * sizeof(both), &both, sizeof(both));
+        return;
+    }
     uint8_t *word = pixel + (size_t)(channel / 32 * e->bits) * sizeof(uint32_t);
     for (int bit = 0; bit < e->bits; bit++, word += sizeof(uint32_t)) {
         uint32_t bits = _mm512_mask_test_epi32_mask(mask, entries, _mm512_set1_epi32(1 << bit));

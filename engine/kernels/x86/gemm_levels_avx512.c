@@ -9,12 +9,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { LANES = 16, ROWS = 12, WORD = LQ_PRODUCT_WORD };
+enum { LANES = 16, ROWS = 12, PAIR_ROWS = 8, PANELS = 2, WORD = LQ_PRODUCT_WORD };
 
-/* One line of rows and the panel that it meets. */
+/* One line of rows and the panels that it meets, one or two. */
 struct strip {
     const uint8_t *a, *w;
-    __mmask16 mask; /* columns that are there */
+    size_t panel;   /* bytes of one */
+    __mmask16 mask; /* columns of the last one that are there */
     int32_t *sums;
 };
 
@@ -27,85 +28,126 @@ static inline __m512i broadcast(const uint8_t *a, size_t count)
     return _mm512_set1_epi32(word);
 }
 
+/* As assembly, because gcc 12 copies the sums to and fro around the intrinsics. */
 static inline __attribute__((always_inline)) __m512i add_products(__m512i sum, __m512i levels,
                                                                   __m512i weights, bool bytes)
 {
+#ifdef __AVX512VNNI__
+    if (bytes)
+        __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(levels), "v"(weights));
+    else
+        __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(levels), "v"(weights));
+    return sum;
+#else
     return bytes ? _mm512_dpbusd_epi32(sum, levels, weights)
                  : _mm512_dpwssd_epi32(sum, weights, levels);
+#endif
+}
+
+/* One word, `count` bytes of it, of `rows` rows `step` bytes apart. */
+static inline __attribute__((always_inline)) void
+add_word(bool bytes, int panels, int rows, const uint8_t *a, size_t step, size_t count,
+         const uint8_t *w, size_t panel, __m512i sums[PANELS][ROWS])
+{
+    __m512i weights[PANELS];
+
+    for (int i = 0; i < panels; i++)
+        weights[i] = _mm512_loadu_si512(w + (size_t)i * panel);
+    for (int r = 0; r < rows; r++) {
+        __m512i word = broadcast(a + (size_t)r * step, count);
+
+        for (int i = 0; i < panels; i++)
+            sums[i][r] = add_products(sums[i][r], word, weights[i], bytes);
+    }
 }
 
 /* Rows row .. row + rows - 1 of the line. */
 static inline __attribute__((always_inline)) void tile(const struct lq_product *p, bool bytes,
-                                                       int rows, int row, const struct strip *strip)
+                                                       int panels, int rows, int row,
+                                                       const struct strip *strip)
 {
-    __m512i sums[ROWS];
+    __m512i sums[PANELS][ROWS];
     const uint8_t *a = strip->a + (size_t)row * p->step, *w = strip->w;
     int32_t *out = strip->sums + (size_t)row * p->stride;
-    size_t step = p->step;
+    size_t step = p->step, panel = strip->panel;
 
-    for (int r = 0; r < rows; r++)
-        sums[r] = _mm512_setzero_si512();
+    for (int i = 0; i < panels; i++)
+        for (int r = 0; r < rows; r++)
+            sums[i][r] = _mm512_setzero_si512();
     for (int run = 0; run < p->runs; run++) {
-        const uint8_t *at = a + (size_t)run * p->gap;
-        size_t k = 0, end = p->run;
+        const uint8_t *at = a + (size_t)run * p->gap, *end = at + p->run;
 
-        for (; k + WORD <= end; k += WORD, w += (size_t)WORD * LANES) {
-            __m512i weights = _mm512_loadu_si512(w);
-
-            for (int r = 0; r < rows; r++)
-                sums[r] = add_products(sums[r], broadcast(at + (size_t)r * step + k, WORD), weights,
-                                       bytes);
-        }
-        if (k < end) {
-            __m512i weights = _mm512_loadu_si512(w);
-
-            for (int r = 0; r < rows; r++)
-                sums[r] = add_products(sums[r], broadcast(at + (size_t)r * step + k, end - k),
-                                       weights, bytes);
-        }
+        for (; at + WORD <= end; at += WORD, w += (size_t)WORD * LANES)
+            add_word(bytes, panels, rows, at, step, WORD, w, panel, sums);
+        if (at < end)
+            add_word(bytes, panels, rows, at, step, (size_t)(end - at), w, panel, sums);
     }
-    for (int r = 0; r < rows; r++)
-        _mm512_mask_storeu_epi32(out + (size_t)r * p->stride, strip->mask, sums[r]);
+    for (int r = 0; r < rows; r++, out += p->stride) {
+        for (int i = 0; i + 1 < panels; i++)
+            _mm512_storeu_si512(out + (size_t)i * LANES, sums[i][r]);
+        _mm512_mask_storeu_epi32(out + (size_t)(panels - 1) * LANES, strip->mask,
+                                 sums[panels - 1][r]);
+    }
 }
 
 /* From `row` on, `rows` at a time; where they end. */
 static inline __attribute__((always_inline)) int tiles(const struct lq_product *p, bool bytes,
-                                                       int rows, int row, const struct strip *strip)
+                                                       int panels, int rows, int row,
+                                                       const struct strip *strip)
 {
     for (; row + rows <= p->width; row += rows)
-        tile(p, bytes, rows, row, strip);
+        tile(p, bytes, panels, rows, row, strip);
     return row;
 }
 
-/* Lines of feature maps are multiples of 8 or of 7 pixels: few rows are left over. */
+/* Lines of feature maps are multiples of 8 or of 7 pixels: few rows are left over. Two panels halve
+ * the loads; one alone takes more rows, for as many sums are needed to keep the multipliers busy. */
 static inline __attribute__((always_inline)) void
-line_by_panel(const struct lq_product *p, bool bytes, const struct strip *strip)
+line_by_panels(const struct lq_product *p, bool bytes, int panels, const struct strip *strip)
 {
     int row = 0;
 
     if (p->width % 7 == 0 && p->width % 8 != 0)
-        row = tiles(p, bytes, 7, row, strip);
-    row = tiles(p, bytes, ROWS, row, strip);
-    row = tiles(p, bytes, 8, row, strip);
-    row = tiles(p, bytes, 4, row, strip);
-    tiles(p, bytes, 1, row, strip);
+        row = tiles(p, bytes, panels, 7, row, strip);
+    if (panels == 1)
+        row = tiles(p, bytes, panels, ROWS, row, strip);
+    row = tiles(p, bytes, panels, PAIR_ROWS, row, strip);
+    row = tiles(p, bytes, panels, 4, row, strip);
+    tiles(p, bytes, panels, 1, row, strip);
 }
 
-/* A panel's weights stay in cache while all rows pass by. */
+static inline __attribute__((always_inline)) void
+lines_by_panels(const struct lq_product *p, bool bytes, int panels, struct strip *strip)
+{
+    const uint8_t *a = p->a;
+    int32_t *sums = strip->sums;
+
+    for (int line = 0; line < p->lines; line++, a += p->line) {
+        strip->a = a;
+        strip->sums = sums + (size_t)line * (size_t)p->width * p->stride;
+        line_by_panels(p, bytes, panels, strip);
+    }
+}
+
+/* Panels' weights stay in cache while all rows pass by. */
 static inline __attribute__((always_inline)) void multiply(const struct lq_product *p, bool bytes)
 {
-    size_t panel = lq_product_panel_bytes(p, LANES), line_sums = (size_t)p->width * p->stride;
+    size_t panel = lq_product_panel_bytes(p, LANES);
 
-    for (int col = 0; col < p->n; col += LANES) {
+    for (int col = 0, panels; col < p->n; col += panels * LANES) {
         int left = p->n - col;
-        struct strip strip = {.w = p->w + (size_t)(col / LANES) * panel};
+        struct strip strip = {.w = p->w + (size_t)(col / LANES) * panel,
+                              .panel = panel,
+                              .mask = 0xffff,
+                              .sums = p->sums + col};
 
-        strip.mask = (__mmask16)(left >= LANES ? 0xffff : (1u << left) - 1);
-        for (int line = 0; line < p->lines; line++) {
-            strip.a = p->a + (size_t)line * p->line;
-            strip.sums = p->sums + (size_t)line * line_sums + col;
-            line_by_panel(p, bytes, &strip);
-        }
+        panels = left > LANES ? 2 : 1;
+        if (left < panels * LANES)
+            strip.mask = (__mmask16)((1u << left % LANES) - 1);
+        if (panels == 2)
+            lines_by_panels(p, bytes, 2, &strip);
+        else
+            lines_by_panels(p, bytes, 1, &strip);
     }
 }
 

@@ -134,6 +134,19 @@ static inline unsigned lanes_mask_test_epi32_mask(unsigned mask, simde__m512i a,
     return result & mask;
 }
 
+static inline simde__m512i lanes_popcnt_epi16(simde__m512i v)
+{
+    LANES_OF(uint16_t, lanes, v);
+    for (int i = 0; i < 32; i++)
+        lanes[i] = (uint16_t)__builtin_popcount(lanes[i]);
+    VECTOR_OF(simde__m512i, result, lanes);
+    return result;
+}
+
+#undef _mm512_madd_epi16 /* SIMDe's own has too many parameters */
+#define _mm512_madd_epi16 simde_mm512_madd_epi16
+#undef _mm512_popcnt_epi16
+#define _mm512_popcnt_epi16 lanes_popcnt_epi16
 #undef _mm512_mask_storeu_epi32
 #define _mm512_mask_storeu_epi32 lanes_mask_storeu_epi32
 #undef _mm512_mask_storeu_ps

@@ -1,0 +1,224 @@
+/* gemm_halves_avx512.c - matrix product of codes in half words: 16 columns a vector, both
+ * activation planes at once: AND, VPOPCNTW, add.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A word of a row is broadcast into the AND. The counts of up to 8 rows and both weight planes stay
+ * in registers, those of plane 0 in the lower halves of their lanes, of plane 1 in the upper ones,
+ * so that VPMADDWD weighs them at the end. What the set bits of a row add up to is a difference of
+ * running sums along its line: windows overlap, and each word is counted once for each run.
+ */
+#include "kernels/kernels.h"
+
+#include <immintrin.h>
+
+enum {
+    LANES = 16,
+    ALL = 0xffff,
+    VECTORS = 2, /* of weights in a tile: planes of a panel, or panels of one plane */
+    ROWS = 16,   /* of one vector, half as many of two */
+    BLOCK = 256, /* rows that meet a panel before the next one does */
+    SPAN = 4096  /* words of a line whose sums are kept */
+};
+
+/* Rows first .. first + width - 1 of `lines` lines. */
+struct block {
+    int line, lines, first, width;
+    int32_t set[BLOCK]; /* what the set bits of each row add up to */
+};
+
+/* Panels that a tile meets. */
+struct panels {
+    const uint32_t *w;
+    const int32_t *w_basis;
+    __mmask16 mask; /* columns of the last one that are there */
+    int32_t *sums;  /* of row 0 */
+};
+
+static __mmask16 lanes_left(int left)
+{
+    return (__mmask16)(left >= LANES ? ALL : (1u << left) - 1);
+}
+
+/* The basis times `factor`, for VPMADDWD. */
+static __m512i a_basis(const struct lq_halves *h, int32_t factor)
+{
+    uint32_t low = (uint32_t)(factor * h->a_basis[0]), high = (uint32_t)(factor * h->a_basis[1]);
+
+    return _mm512_set1_epi32((int32_t)(high << 16 | (low & 0xffffu)));
+}
+
+/* What the set bits of word i of a line's runs add up to; behind `span` words are zeros. */
+static void weigh_words(const struct lq_halves *h, const uint32_t *a, int span, int32_t *ret)
+{
+    __m512i basis = a_basis(h, 1);
+
+    for (int i = 0; i < span; i += LANES) {
+        __mmask16 mask = lanes_left(span - i);
+        __m512i total = _mm512_setzero_si512();
+
+        for (int r = 0; r < h->rows.runs; r++) {
+            __m512i words = _mm512_maskz_loadu_epi32(mask, a + (size_t)r * h->rows.gap + i);
+
+            total = _mm512_add_epi32(total, _mm512_madd_epi16(_mm512_popcnt_epi16(words), basis));
+        }
+        _mm512_storeu_si512(ret + i, total);
+    }
+}
+
+/* Of one line's rows: where they are a word apart, windows over the words' sums, else differences
+ * of running sums. */
+static void add_up_set_bits(const struct lq_halves *h, const uint32_t *a, int width, int32_t *ret)
+{
+    int step = (int)h->rows.step, run = h->rows.run, span = (width - 1) * step + run;
+    int32_t sums[SPAN + LANES], sum = 0;
+
+    weigh_words(h, a, span, sums);
+    if (step == 1) {
+        for (int row = 0; row < width; row += LANES) {
+            __m512i total = _mm512_loadu_si512(sums + row);
+
+            for (int k = 1; k < run; k++)
+                total = _mm512_add_epi32(total, _mm512_loadu_si512(sums + row + k));
+            _mm512_mask_storeu_epi32(ret + row, lanes_left(width - row), total);
+        }
+        return;
+    }
+    for (int i = 0; i < span; i++) {
+        sum += sums[i];
+        sums[i] = sum;
+    }
+    for (int row = 0, end = run - 1; row < width; row++, end += step)
+        ret[row] = sums[end] - (row > 0 ? sums[end - run] : 0);
+}
+
+/* Rows from `a` on meet `panels` panels of `bits` planes. */
+static inline __attribute__((always_inline)) void
+tile(const struct lq_halves *h, int rows, int panels, int bits, const uint32_t *a,
+     const struct panels *p, const int32_t *set, int32_t *out)
+{
+    __m512i counts[ROWS][VECTORS], basis = a_basis(h, 2);
+    const uint32_t *w = p->w;
+    size_t step = h->rows.step, vectors = (size_t)(panels * bits);
+    size_t panel = (size_t)h->rows.runs * (size_t)h->rows.run * LANES; /* of one plane */
+
+    for (int r = 0; r < rows; r++)
+        for (size_t v = 0; v < vectors; v++)
+            counts[r][v] = _mm512_setzero_si512();
+    for (int run = 0; run < h->rows.runs; run++) {
+        const uint32_t *at = a + (size_t)run * h->rows.gap, *end = at + h->rows.run;
+
+        for (; at < end; at++, w += bits * LANES) {
+            __m512i weights[VECTORS];
+
+            for (size_t v = 0; v < vectors; v++)
+                weights[v] = _mm512_loadu_si512(w + v * (panels > 1 ? panel : LANES));
+            for (int r = 0; r < rows; r++) {
+                __m512i row = _mm512_set1_epi32((int32_t)at[(size_t)r * step]);
+
+                for (size_t v = 0; v < vectors; v++)
+                    counts[r][v] = _mm512_add_epi16(
+                        counts[r][v], _mm512_popcnt_epi16(_mm512_and_si512(weights[v], row)));
+            }
+        }
+    }
+    for (int r = 0; r < rows; r++, out += h->stride) {
+        __m512i all = _mm512_set1_epi32(set[r]), totals[VECTORS];
+
+        for (size_t v = 0; v < vectors; v++)
+            totals[v] = _mm512_mullo_epi32(
+                _mm512_loadu_si512(p->w_basis + v * LANES),
+                _mm512_sub_epi32(_mm512_madd_epi16(counts[r][v], basis), all));
+        if (bits == 2)
+            totals[0] = _mm512_add_epi32(totals[0], totals[1]);
+        if (panels == 2)
+            _mm512_storeu_si512(out, totals[0]);
+        if (p->mask == ALL)
+            _mm512_storeu_si512(out + (panels - 1) * LANES, totals[panels - 1]);
+        else
+            _mm512_mask_storeu_epi32(out + (panels - 1) * LANES, p->mask, totals[panels - 1]);
+    }
+}
+
+/* From row `from` of a line of the block on, `rows` at a time; where they end. */
+static inline __attribute__((always_inline)) int
+tiles(const struct lq_halves *h, int rows, int panels, int bits, const struct block *block,
+      int line, int from, const struct panels *p)
+{
+    int row = (block->line + line) * h->rows.width + block->first + from;
+    const uint32_t *a = h->a + lq_row_offset(&h->rows, row);
+    const int32_t *set = block->set + line * block->width;
+    int32_t *out = p->sums + (size_t)row * h->stride;
+
+    for (; from + rows <= block->width; from += rows) {
+        tile(h, rows, panels, bits, a, p, set + from, out);
+        a += (size_t)rows * h->rows.step;
+        out += (size_t)rows * h->stride;
+    }
+    return from;
+}
+
+/* Lines of feature maps are multiples of 8 or of 7 pixels: few rows are left over. */
+static inline __attribute__((always_inline)) void
+block_by_panels(const struct lq_halves *h, int panels, int bits, const struct block *block,
+                const struct panels *p)
+{
+    for (int line = 0; line < block->lines; line++) {
+        int row = 0;
+
+        if (block->width % 7 == 0 && block->width % 8 != 0)
+            row = tiles(h, 7, panels, bits, block, line, row, p);
+        if (panels * bits == 1)
+            row = tiles(h, ROWS, panels, bits, block, line, row, p);
+        row = tiles(h, ROWS / 2, panels, bits, block, line, row, p);
+        row = tiles(h, 4, panels, bits, block, line, row, p);
+        tiles(h, 1, panels, bits, block, line, row, p);
+    }
+}
+
+static void multiply_block(const struct lq_halves *h, const struct block *block)
+{
+    size_t words = (size_t)h->rows.runs * (size_t)h->rows.run * (size_t)h->w_bits;
+
+    for (int col = 0, panels; col < h->n; col += panels * LANES) {
+        int left = h->n - col;
+        struct panels p = {.w = h->w + (size_t)col * words,
+                           .w_basis = h->w_basis + (size_t)col * (size_t)h->w_bits,
+                           .sums = h->sums + col};
+
+        panels = h->w_bits == 1 && left > LANES ? 2 : 1;
+        p.mask = lanes_left(left - (panels - 1) * LANES);
+        if (panels == 2)
+            block_by_panels(h, 2, 1, block, &p);
+        else if (h->w_bits == 1)
+            block_by_panels(h, 1, 1, block, &p);
+        else
+            block_by_panels(h, 1, 2, block, &p);
+    }
+}
+
+void lq_gemm_halves_avx512(const struct lq_halves *h)
+{
+    int widest = h->rows.width < BLOCK ? h->rows.width : BLOCK, lines;
+    struct block block;
+
+    while (widest > 1 && (size_t)(widest - 1) * h->rows.step + (size_t)h->rows.run > SPAN)
+        widest = (widest + 1) / 2;
+    lines = widest < h->rows.width ? 1 : BLOCK / widest;
+    for (block.line = 0; block.line < h->rows.lines; block.line += lines) {
+        int left = h->rows.lines - block.line;
+
+        block.lines = left < lines ? left : lines;
+        for (block.first = 0; block.first < h->rows.width; block.first += widest) {
+            left = h->rows.width - block.first;
+            block.width = left < widest ? left : widest;
+            for (int line = 0; line < block.lines; line++) {
+                int row = (block.line + line) * h->rows.width + block.first;
+
+                add_up_set_bits(h, h->a + lq_row_offset(&h->rows, row), block.width,
+                                block.set + line * block.width);
+            }
+            multiply_block(h, &block);
+        }
+    }
+}
