@@ -366,12 +366,9 @@ int lq_session_step_count(const struct lq_session *session)
 
 void lq_session_step(const struct lq_session *session, int index, struct lq_step_info *ret_info)
 {
-    static const char *const stores[] = {[LQ_STORE_F32] = "floats",
-                                         [LQ_STORE_LEVELS] = "levels",
-                                         [LQ_STORE_BYTES] = "bytes",
-                                         [LQ_STORE_PLANES] = "planes",
-                                         [LQ_STORE_HALVES] = "halves",
-                                         [LQ_STORE_NIBBLES] = "nibbles"};
+    static const char *const stores[] = {
+        [LQ_STORE_F32] = "floats",    [LQ_STORE_LEVELS] = "levels", [LQ_STORE_BYTES] = "bytes",
+        [LQ_STORE_PLANES] = "planes", [LQ_STORE_HALVES] = "halves", [LQ_STORE_NIBBLES] = "nibbles"};
     const struct lq_step *step = &session->program->steps[index];
     struct lq_layer_info layer;
 

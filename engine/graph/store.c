@@ -111,11 +111,11 @@ static enum lq_store choose_store(const struct lq_lowering *l, int value)
             bytes = bytes && fits_bytes(l, node, value);
         }
     }
-    return halves   ? LQ_STORE_HALVES
+    return halves    ? LQ_STORE_HALVES
            : nibbles ? LQ_STORE_NIBBLES
-           : planes ? LQ_STORE_PLANES
-           : bytes  ? LQ_STORE_BYTES
-                    : LQ_STORE_LEVELS;
+           : planes  ? LQ_STORE_PLANES
+           : bytes   ? LQ_STORE_BYTES
+                     : LQ_STORE_LEVELS;
 }
 
 void lq_lowering_choose_buffers(struct lq_lowering *l)

@@ -21,6 +21,7 @@ static void fill_avx2(struct lq_kernels *kernels)
     kernels->gemm_bytes = lq_gemm_bytes_avx2;
     kernels->bytes_lanes = 8;
     kernels->bytes_bound = 32767 / 2;
+    kernels->bytes_in_pieces = true;
     kernels->windows_product = lq_windows_product_avx2;
     kernels->windows_outer = lq_windows_outer_avx2;
     kernels->gemm_nibbles = lq_gemm_nibbles_avx2;
@@ -47,6 +48,7 @@ static void fill_avx512(struct lq_kernels *kernels)
     kernels->gemm_bytes = lq_gemm_bytes_avx512;
     kernels->bytes_lanes = 16;
     kernels->bytes_bound = 255 * 127;
+    kernels->bytes_in_pieces = false;
     /* AMD counts the bits of 512 in one half (Zen 4) or one of two such vectors (Zen 5) of a cycle
      * where it multiplies a vector of bytes, Intel takes more than twice as long to */
     kernels->plane_pairs = __builtin_cpu_is("amd") ? 4 : 2;

@@ -228,7 +228,8 @@ struct lq_kernels {
     int levels_lanes;
     lq_gemm_bytes *gemm_bytes;
     int bytes_lanes;
-    int bytes_bound; /* largest level of an activation times that of a weight */
+    int bytes_bound;      /* largest level of an activation times that of a weight */
+    bool bytes_in_pieces; /* it wants to know struct lq_bytes' piece */
     lq_gemm_planes *gemm_planes;
     lq_gemm_nibbles *gemm_nibbles;
     lq_encode_nibbles *encode_nibbles; /* or NULL */

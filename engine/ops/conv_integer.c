@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * Five forms of the same sums (paper eq. 8): on integer levels, which is the definition, on levels
- * in bytes, on packed planes, and on codes in half words or nibbles. Which one it is follows from how the input
- * is stored. The windows of a line of output pixels are read where they lie in padded input lines;
- * only groups, dilation and odd sizes are unrolled into rows.
+ * in bytes, on packed planes, and on codes in half words or nibbles. Which one it is follows from
+ * how the input is stored. The windows of a line of output pixels are read where they lie in padded
+ * input lines; only groups, dilation and odd sizes are unrolled into rows.
  */
 #include <stdlib.h>
 
@@ -234,7 +234,7 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     if (!levels)
         return lq_fail_memory(error);
     status = lq_weights_levels(spec, &s->paneling, g->length, levels, error);
-    if (status == LQ_OK && s->store == LQ_STORE_BYTES)
+    if (status == LQ_OK && s->store == LQ_STORE_BYTES && kernels->bytes_in_pieces)
         s->piece = lq_weights_piece(&s->paneling, levels, g->length, s->rows.run,
                                     largest_level(spec->input_basis));
     return status;

@@ -199,8 +199,22 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
     return LQ_OK;
 }
 
-int lq_weights_halves(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
-                      int channels, uint32_t *ret_halves, struct lq_error *error)
+/* The planes of the rows of a panel, as the file has them: where channels fill half words, 16 bits
+ * there are one here. */
+static void deal_halves(const uint8_t *codes, size_t row_bytes, size_t plane_bytes, size_t bits,
+                        size_t lanes, size_t rows, uint32_t *ret_halves)
+{
+    for (size_t at = 0; at < row_bytes; at += sizeof(uint16_t))
+        for (size_t bit = 0; bit < bits; bit++, ret_halves += lanes)
+            for (size_t row = 0; row < rows; row++) {
+                const uint8_t *half = codes + bit * plane_bytes + row * row_bytes + at;
+
+                ret_halves[row] = (uint32_t)(half[0] | half[1] << 8) * 0x10001u;
+            }
+}
+
+static int pack_halves(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                       int taps, int channels, uint32_t *ret_halves, struct lq_error *error)
 {
     size_t bits = (size_t)spec->attributes->bits, lanes = (size_t)paneling->lanes;
     size_t words = lq_half_words(channels), planes = (size_t)lq_plane_words(channels);
@@ -228,6 +242,25 @@ int lq_weights_halves(const struct lq_step_spec *spec, const struct lq_paneling 
     }
     free(codes);
     free(pixels);
+    return LQ_OK;
+}
+
+int lq_weights_halves(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
+                      int channels, uint32_t *ret_halves, struct lq_error *error)
+{
+    size_t bits = (size_t)spec->attributes->bits, lanes = (size_t)paneling->lanes;
+    size_t rows = (size_t)paneling->columns;
+    size_t row_bytes = (size_t)taps * (size_t)channels / 8, plane_bytes = rows * row_bytes;
+    const uint8_t *codes = spec->params[LQ_PARAM_CODES]->data;
+
+    if (channels % LQ_HALF_CODES != 0)
+        return pack_halves(spec, paneling, taps, channels, ret_halves, error);
+    for (size_t row = 0; row < rows; row += lanes) {
+        size_t left = rows - row < lanes ? rows - row : lanes;
+
+        deal_halves(codes + row * row_bytes, row_bytes, plane_bytes, bits, lanes, left,
+                    ret_halves + row * row_bytes / sizeof(uint16_t) * bits);
+    }
     return LQ_OK;
 }
 

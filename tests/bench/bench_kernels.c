@@ -50,9 +50,16 @@ struct operands {
     int32_t a_basis[MAX_BITS];
 };
 
-enum kernel { KERNEL_LIMIT, KERNEL_LEVELS, KERNEL_BYTES, KERNEL_PLANES, KERNEL_HALVES, KERNEL_NIBBLES };
-static const char *const kernel_names[] = {"limit", "gemm_levels", "gemm_bytes", "gemm_planes",
-                                           "gemm_halves", "gemm_nibbles"};
+enum kernel {
+    KERNEL_LIMIT,
+    KERNEL_LEVELS,
+    KERNEL_BYTES,
+    KERNEL_PLANES,
+    KERNEL_HALVES,
+    KERNEL_NIBBLES
+};
+static const char *const kernel_names[] = {"limit",       "gemm_levels", "gemm_bytes",
+                                           "gemm_planes", "gemm_halves", "gemm_nibbles"};
 
 struct bench {
     enum kernel kernel;
@@ -141,10 +148,10 @@ static void call(const struct bench *b, const struct operands *o)
         b->channels * b->w_bits <= b->kernels.pair_columns ? (const uint8_t *)o->w_planes : NULL;
 
     if (b->kernel == KERNEL_NIBBLES)
-        b->kernels.gemm_nibbles(&(struct lq_nibbles){
-            b->channels, windows_of(b, b->channels / LQ_NIBBLE_CODES, 1), b->w_bits, SAFE_CHUNK,
-            (const uint8_t *)o->a_planes, o->w_nibbles, o->a_basis, o->w_basis, o->sums, stride,
-            pairs});
+        b->kernels.gemm_nibbles(
+            &(struct lq_nibbles){b->channels, windows_of(b, b->channels / LQ_NIBBLE_CODES, 1),
+                                 b->w_bits, SAFE_CHUNK, (const uint8_t *)o->a_planes, o->w_nibbles,
+                                 o->a_basis, o->w_basis, o->sums, stride, pairs});
     else if (b->kernel == KERNEL_LEVELS)
         b->kernels.gemm_levels(
             &(struct lq_levels){b->channels, elements, o->a_levels, o->w_levels, o->sums, stride});
@@ -158,8 +165,8 @@ static void call(const struct bench *b, const struct operands *o)
             o->w_planes, o->a_basis, o->w_basis, o->sums, stride});
     else
         b->kernels.gemm_planes(&(struct lq_planes){
-            b->channels, windows_of(b, words, (size_t)b->a_bits), b->a_bits, b->w_bits,
-            o->a_planes, o->w_planes, o->a_basis, o->w_basis, o->sums, stride});
+            b->channels, windows_of(b, words, (size_t)b->a_bits), b->a_bits, b->w_bits, o->a_planes,
+            o->w_planes, o->a_basis, o->w_basis, o->sums, stride});
 }
 
 /* Looking at the clock takes as long as a small product: it is looked at once for many. */
@@ -199,9 +206,9 @@ static const struct limit *limit_of(enum lq_cpu_tier tier, enum kernel kernel)
         enum kernel kernel;
         const char *name;
     } pairs[] = {
-        {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},  {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
-        {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"}, {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
-        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"}, {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"},
+        {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},    {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
+        {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"},   {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
+        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"},   {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"},
         {LQ_CPU_AVX512, KERNEL_HALVES, "popcount"}};
     const struct limit *lists[] = {limits_avx2, limits_avx512};
 

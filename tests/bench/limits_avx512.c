@@ -19,11 +19,10 @@ _Alignas(64) int32_t limits_words[SUMS] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 /* A row's word is broadcast from memory, as in the products, in every turn anew. */
 #define RUN(step)                                                                                  \
     __m512i w = _mm512_set1_epi32(0x01010101), s[SUMS];                                            \
-    _Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++)                                        \
-        s[i] = w;                                                                                  \
+    _Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++) s[i] = w;                              \
     for (int turn = 0; turn < TURNS; turn++) {                                                     \
         _Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++)                                    \
-            step(s[i], _mm512_set1_epi32(limits_words[i]));                                \
+            step(s[i], _mm512_set1_epi32(limits_words[i]));                                        \
         __asm__ volatile("" ::: "memory");                                                         \
     }
 #define POPCOUNT(s, row)                                                                           \

@@ -167,8 +167,8 @@ static void run_halves(struct problem *p, const struct lq_kernels *kernels, cons
 
         for (size_t row = 0; row < (size_t)p->m; row++)
             a_words[element(&rows, row, word, 1)] |=
-                (uint32_t)(p->a[row][k] & 1) << bit |
-                (uint32_t)(p->a[row][k] >> 1 & 1) << (LQ_HALF_CODES + bit);
+                (uint32_t)(p->a[row][k] & 1) << bit | (uint32_t)(p->a[row][k] >> 1 & 1)
+                                                          << (LQ_HALF_CODES + bit);
         for (size_t col = 0; col < (size_t)p->n; col++)
             for (size_t i = 0; i < w_bits; i++)
                 w_words[((col / lanes * words + word) * w_bits + i) * lanes + col % lanes] |=
@@ -339,9 +339,8 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
 /* All products of every tier that this CPU has, for one number of activation bits. */
 START_TEST(tiers_agree)
 {
-    static void (*const runs[])(struct problem *, const struct lq_kernels *,
-                                const char *) = {run_planes, run_halves, run_nibbles, run_levels,
-                                                 run_bytes};
+    static void (*const runs[])(struct problem *, const struct lq_kernels *, const char *) = {
+        run_planes, run_halves, run_nibbles, run_levels, run_bytes};
     static struct problem problem;
 
     for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
@@ -356,6 +355,60 @@ START_TEST(tiers_agree)
                                                 lq_cpu_tier_name((enum lq_cpu_tier)tier));
             }
         }
+}
+END_TEST
+
+/* Windows that overlap in lines longer than what half words' sums of set bits are kept of at once,
+ * `pixel` words a pixel: against the C reference, whose panels have one column. */
+static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel)
+{
+    enum { N = 19, WIDTH = 700 };
+    size_t lanes = (size_t)kernels->halves_lanes,
+           columns = (size_t)lq_panels(N, (int)lanes) * lanes;
+    size_t line = (size_t)(WIDTH + 2) * (size_t)pixel, words = 9 * (size_t)pixel;
+    struct lq_rows rows = {2, WIDTH, 3, 3 * pixel, line, (size_t)pixel, line};
+    struct guarded a = guard(4 * line * 4), w = guard(columns * words * 4),
+                   basis = guard(columns * 4);
+    struct guarded plain = guard(N * words * 4), sums = guard((size_t)2 * WIDTH * N * 4);
+    struct guarded expected = guard((size_t)2 * WIDTH * N * 4);
+    uint32_t *a_words = (uint32_t *)(void *)a.bytes, *w_words = (uint32_t *)(void *)w.bytes;
+    uint32_t *plain_words = (uint32_t *)(void *)plain.bytes;
+    int32_t *w_basis = (int32_t *)(void *)basis.bytes;
+    const int32_t a_basis[2] = {9, -31};
+
+    for (size_t i = 0; i < 4 * line; i++)
+        a_words[i] = (uint32_t)rand() << 16 ^ (uint32_t)rand();
+    for (size_t col = 0; col < N; col++) {
+        w_basis[col] = rand() % 61 - 30;
+        for (size_t k = 0; k < words; k++)
+            plain_words[col * words + k] =
+                w_words[(col / lanes * words + k) * lanes + col % lanes] =
+                    (uint32_t)(rand() & 0xffff) * 0x10001u;
+    }
+    struct lq_halves halves = {
+        N, rows, 1, a_words, plain_words, a_basis, w_basis, (int32_t *)(void *)expected.bytes, N};
+    lq_gemm_halves_c(&halves);
+    halves.w = w_words;
+    halves.sums = (int32_t *)(void *)sums.bytes;
+    kernels->gemm_halves(&halves);
+    ck_assert_msg(memcmp(sums.bytes, expected.bytes, (size_t)2 * WIDTH * N * 4) == 0,
+                  "%s, %d words a pixel", lq_cpu_tier_name((enum lq_cpu_tier)tier), pixel);
+    unguard(&a);
+    unguard(&w);
+    unguard(&basis);
+    unguard(&plain);
+    unguard(&sums);
+    unguard(&expected);
+}
+
+START_TEST(wide_lines)
+{
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+        struct lq_kernels kernels;
+
+        if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) == tier)
+            run_wide_line(&kernels, tier, _i);
+    }
 }
 END_TEST
 
@@ -511,6 +564,7 @@ int main(void)
     TCase *tests = tcase_create("gemm");
 
     tiers_print();
+    tcase_add_loop_test(tests, wide_lines, 1, 9);
     tcase_add_loop_test(tests, tiers_agree, 1, MAX_BITS + 1);
     tcase_add_loop_test(tests, nibbles_by_windows, 0, 200);
     tcase_add_test(tests, hand_computed);

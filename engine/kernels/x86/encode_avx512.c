@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { LANES = 16, FEW_BITS = 4 };
@@ -102,6 +103,62 @@ static inline void store(const struct lq_encode *e, int channel, __m512i entries
     }
 }
 
+/* Codes of 2 bits to half words. Whoever passes a threshold passes those below it: the higher bit
+ * of a code that grows with the level is the mask of the middle one, the lower bit is that of an
+ * odd number passed. */
+static bool grows(const struct lq_encode *e)
+{
+    return e->entries[0] == 0 && e->entries[1] + e->entries[2] == 3 && e->entries[3] == 3;
+}
+
+/* swapped: the first plane is the one that counts more. */
+static inline uint32_t half_word(bool swapped, __mmask16 low, __mmask16 middle, __mmask16 high)
+{
+    __mmask16 odd = _kxor_mask16(_kxor_mask16(low, middle), high);
+
+    return swapped ? _mm512_kunpackw(odd, middle) : _mm512_kunpackw(middle, odd);
+}
+
+static void sums_to_halves(const struct lq_encode *e, int c, const int32_t *sums, int pixels,
+                           uint32_t *to)
+{
+    __mmask16 mask = lanes_left(e->channels - c);
+    uint32_t there = mask * 0x10001u; /* channels */
+    bool swapped = e->entries[1] == 2;
+    const int32_t *thresholds = e->sum_thresholds + c;
+    __m512i signs = _mm512_loadu_si512(e->signs + c), low = _mm512_loadu_si512(thresholds);
+    __m512i middle = _mm512_loadu_si512(thresholds + e->stride);
+    __m512i high = _mm512_loadu_si512(thresholds + 2 * e->stride);
+    size_t words = lq_half_words(e->channels);
+
+    for (int pixel = 0; pixel < pixels; pixel++, sums += e->channels, to += words) {
+        __m512i s = _mm512_mullo_epi32(_mm512_maskz_loadu_epi32(mask, sums), signs);
+
+        *to =
+            there & half_word(swapped, _mm512_cmple_epi32_mask(low, s),
+                              _mm512_cmple_epi32_mask(middle, s), _mm512_cmple_epi32_mask(high, s));
+    }
+}
+
+static void floats_to_halves(const struct lq_encode *e, int c, const float *values, int pixels,
+                             uint32_t *to)
+{
+    __mmask16 mask = lanes_left(e->channels - c);
+    uint32_t there = mask * 0x10001u; /* channels */
+    bool swapped = e->entries[1] == 2;
+    __m512 low = _mm512_set1_ps(e->thresholds[0]), middle = _mm512_set1_ps(e->thresholds[1]);
+    __m512 high = _mm512_set1_ps(e->thresholds[2]);
+    size_t words = lq_half_words(e->channels);
+
+    for (int pixel = 0; pixel < pixels; pixel++, values += e->channels, to += words) {
+        __m512 x = _mm512_maskz_loadu_ps(mask, values);
+
+        *to = there & half_word(swapped, _mm512_cmp_ps_mask(low, x, _CMP_LT_OQ),
+                                _mm512_cmp_ps_mask(middle, x, _CMP_LT_OQ),
+                                _mm512_cmp_ps_mask(high, x, _CMP_LT_OQ));
+    }
+}
+
 void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int pixels,
                            void *ret_codes)
 {
@@ -110,6 +167,11 @@ void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int p
 
     if (e->form == LQ_CODE_NIBBLES) { /* only that tier's product reads them */
         lq_encode_sums_avx2(e, sums, pixels, ret_codes);
+        return;
+    }
+    if (e->form == LQ_CODE_HALVES && e->bits == 2 && grows(e)) {
+        for (int c = 0; c < e->channels; c += LANES)
+            sums_to_halves(e, c, sums + c, pixels, (uint32_t *)ret_codes + c / LANES);
         return;
     }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
@@ -129,6 +191,11 @@ void lq_encode_floats_avx512(const struct lq_encode *e, const float *values, int
 
     if (e->form == LQ_CODE_NIBBLES) {
         lq_encode_floats_avx2(e, values, pixels, ret_codes);
+        return;
+    }
+    if (e->form == LQ_CODE_HALVES && e->bits == 2 && grows(e)) {
+        for (int c = 0; c < e->channels; c += LANES)
+            floats_to_halves(e, c, values + c, pixels, (uint32_t *)ret_codes + c / LANES);
         return;
     }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)

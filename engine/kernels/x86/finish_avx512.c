@@ -5,8 +5,9 @@
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, FEW_CHANNELS = 64 };
 
 static inline __mmask16 lanes_left(int left)
 {
@@ -19,37 +20,97 @@ static inline __m512 clamp(__m512 y, struct lq_clamp to)
     return _mm512_min_ps(_mm512_set1_ps(to.max), _mm512_max_ps(_mm512_set1_ps(to.min), y));
 }
 
-static inline __m512 affine(__m512 x, const float *scale, const float *shift, __mmask16 mask)
+/* 16 channels of a layer. */
+struct lanes {
+    __mmask16 mask;
+    __m512i offset;
+    __m512 scale, shift, next_scale, next_shift;
+};
+
+static struct lanes lanes_of(const struct lq_finish *f, int c)
 {
-    return _mm512_add_ps(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, scale), x),
-                         _mm512_maskz_loadu_ps(mask, shift));
+    __mmask16 mask = lanes_left(f->channels - c);
+    struct lanes l = {.mask = mask,
+                      .offset = _mm512_setzero_si512(),
+                      .scale = _mm512_maskz_loadu_ps(mask, f->scale + c),
+                      .shift = _mm512_maskz_loadu_ps(mask, f->shift + c)};
+
+    if (f->offset)
+        l.offset = _mm512_maskz_loadu_epi32(mask, f->offset + c);
+    if (f->next_scale) {
+        l.next_scale = _mm512_maskz_loadu_ps(mask, f->next_scale + c);
+        l.next_shift = _mm512_maskz_loadu_ps(mask, f->next_shift + c);
+    }
+    return l;
 }
 
+static inline __attribute__((always_inline)) __m512 load(const float *from, __mmask16 mask,
+                                                         bool whole)
+{
+    return whole ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(mask, from);
+}
+
+static inline __attribute__((always_inline)) void store(float *to, __mmask16 mask, bool whole,
+                                                        __m512 y)
+{
+    if (whole)
+        _mm512_storeu_ps(to, y);
+    else
+        _mm512_mask_storeu_ps(to, mask, y);
+}
+
+static inline __attribute__((always_inline)) void
+finish_lanes(const struct lq_finish *f, const struct lanes *l, bool whole, const int32_t *sums,
+             const float *addend, int pixels, float *ret_y, float *ret_z)
+{
+    size_t at = 0, channels = (size_t)f->channels;
+
+    for (int pixel = 0; pixel < pixels; pixel++, at += channels) {
+        __m512i sum =
+            whole ? _mm512_loadu_si512(sums + at) : _mm512_maskz_loadu_epi32(l->mask, sums + at);
+        __m512 y = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, l->offset));
+
+        y = clamp(_mm512_add_ps(_mm512_mul_ps(l->scale, y), l->shift), f->first);
+        if (addend)
+            y = clamp(_mm512_add_ps(y, load(addend + at, l->mask, whole)), f->added);
+        if (ret_y)
+            store(ret_y + at, l->mask, whole, y);
+        if (!ret_z)
+            continue;
+        if (f->next_scale)
+            y = _mm512_add_ps(_mm512_mul_ps(l->next_scale, y), l->next_shift);
+        store(ret_z + at, l->mask, whole, clamp(y, f->next));
+    }
+}
+
+/* 16 channels from c on, of `pixels` pixels. */
+static void finish_part(const struct lq_finish *f, int c, const int32_t *sums, const float *addend,
+                        int pixels, float *ret_y, float *ret_z)
+{
+    struct lanes l = lanes_of(f, c);
+
+    if (f->channels - c >= LANES)
+        finish_lanes(f, &l, true, sums, addend, pixels, ret_y, ret_z);
+    else
+        finish_lanes(f, &l, false, sums, addend, pixels, ret_y, ret_z);
+}
+
+/* Few channels keep their factors in registers; maps of many are so large that they had better be
+ * read and written in order. */
 void lq_finish_sums_avx512(const struct lq_finish *f, const int32_t *sums, const float *addend,
                            int pixels, float *ret_y, float *ret_z)
 {
-    for (int pixel = 0; pixel < pixels; pixel++)
+    int block = f->channels <= FEW_CHANNELS ? pixels : 1;
+
+    for (int pixel = 0; pixel < pixels; pixel += block)
         for (int c = 0; c < f->channels; c += LANES) {
             size_t at = (size_t)pixel * (size_t)f->channels + (size_t)c;
-            __mmask16 mask = lanes_left(f->channels - c);
-            __m512i sum = _mm512_maskz_loadu_epi32(mask, sums + at);
-            __m512 y;
-
-            if (f->offset)
-                sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(mask, f->offset + c));
-            y = clamp(affine(_mm512_cvtepi32_ps(sum), f->scale + c, f->shift + c, mask), f->first);
-            if (addend)
-                y = clamp(_mm512_add_ps(y, _mm512_maskz_loadu_ps(mask, addend + at)), f->added);
-            if (ret_y)
-                _mm512_mask_storeu_ps(ret_y + at, mask, y);
-            if (!ret_z)
-                continue;
-            if (f->next_scale)
-                y = affine(y, f->next_scale + c, f->next_shift + c, mask);
-            _mm512_mask_storeu_ps(ret_z + at, mask, clamp(y, f->next));
+            finish_part(f, c, sums + at, addend ? addend + at : NULL, block,
+                        ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
         }
 }
 
+/* Taps from..to-1 of each line. */
 static inline void pool_lanes(const struct lq_sums_pool *p, const int32_t *sums, int from, int to,
                               int c, int32_t *ret_sums)
 {
@@ -69,14 +130,35 @@ static inline void pool_lanes(const struct lq_sums_pool *p, const int32_t *sums,
     _mm512_mask_storeu_epi32(ret_sums + c, mask, _mm512_mask_sub_epi32(most, minus, zero, most));
 }
 
+/* The same of whole vectors where all signs are 1. */
+static inline void pool_whole(const struct lq_sums_pool *p, const int32_t *sums, int from, int to,
+                              int32_t *ret_sums)
+{
+    size_t channels = (size_t)p->channels;
+    __m512i most = _mm512_set1_epi32(INT32_MIN);
+
+    for (int line = 0; line < p->lines; line++) {
+        const int32_t *tap = sums + (size_t)line * p->line + (size_t)from * channels;
+
+        for (int x = from; x < to; x++, tap += channels)
+            most = _mm512_max_epi32(most, _mm512_loadu_si512(tap));
+    }
+    _mm512_storeu_si512(ret_sums, most);
+}
+
 void lq_pool_sums_avx512(const struct lq_sums_pool *p, const int32_t *sums, int32_t *ret_sums)
 {
+    bool whole = !p->signs && p->channels % LANES == 0;
+
     for (int out = 0; out < p->out_width; out++, ret_sums += p->channels) {
         int start = out * p->stride - p->pad, end = start + p->kernel;
         int from = start < 0 ? 0 : start, to = end > p->width ? p->width : end;
 
         for (int c = 0; c < p->channels; c += LANES)
-            pool_lanes(p, sums, from, to, c, ret_sums);
+            if (whole)
+                pool_whole(p, sums + c, from, to, ret_sums + c);
+            else
+                pool_lanes(p, sums, from, to, c, ret_sums);
     }
 }
 

@@ -3,10 +3,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A word of a row is broadcast into the AND. The counts of up to 8 rows and both weight planes stay
- * in registers, those of plane 0 in the lower halves of their lanes, of plane 1 in the upper ones,
- * so that VPMADDWD weighs them at the end. What the set bits of a row add up to is a difference of
- * running sums along its line: windows overlap, and each word is counted once for each run.
+ * A word of a row is broadcast into the AND. The counts of rows and both weight planes, or of
+ * twice as many rows, stay in registers, those of plane 0 in the lower halves of their lanes, of
+ * plane 1 in the upper ones, so that VPMADDWD weighs them at the end. What the set bits of rows add
+ * up to is found line by line: windows overlap, and each word is counted once for each run, not
+ * once for each row.
  */
 #include "kernels/kernels.h"
 
@@ -66,36 +67,81 @@ static void weigh_words(const struct lq_halves *h, const uint32_t *a, int span, 
     }
 }
 
-/* Of one line's rows: where they are a word apart, windows over the words' sums, else differences
- * of running sums. */
-static void add_up_set_bits(const struct lq_halves *h, const uint32_t *a, int width, int32_t *ret)
+/* Sums of neighbours, half as many: of 16, all that `sums` has room for may change behind them. */
+static void add_pairs(int32_t *sums, int count)
 {
-    int step = (int)h->rows.step, run = h->rows.run, span = (width - 1) * step + run;
-    int32_t sums[SPAN + LANES], sum = 0;
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
 
-    weigh_words(h, a, span, sums);
-    if (step == 1) {
-        for (int row = 0; row < width; row += LANES) {
-            __m512i total = _mm512_loadu_si512(sums + row);
+    for (int i = 0; i < count; i += LANES) {
+        __m512i low = _mm512_loadu_si512(sums + 2 * i);
+        __m512i high = _mm512_loadu_si512(sums + 2 * i + LANES);
 
-            for (int k = 1; k < run; k++)
-                total = _mm512_add_epi32(total, _mm512_loadu_si512(sums + row + k));
-            _mm512_mask_storeu_epi32(ret + row, lanes_left(width - row), total);
+        _mm512_storeu_si512(sums + i, _mm512_add_epi32(_mm512_permutex2var_epi32(low, even, high),
+                                                       _mm512_permutex2var_epi32(low, odd, high)));
+    }
+}
+
+/* What the set bits add up to, word by word of a line, then pixel by pixel, pairs of words having
+ * been added up as long as there are pairs. */
+struct line {
+    int step, run; /* of rows, in what remains */
+    int32_t sums[SPAN + 4 * LANES];
+};
+
+static void weigh_line(const struct lq_halves *h, const uint32_t *a, int width, struct line *ret)
+{
+    int span = (width - 1) * (int)h->rows.step + h->rows.run;
+
+    ret->step = (int)h->rows.step;
+    ret->run = h->rows.run;
+    weigh_words(h, a, span, ret->sums);
+    for (; ret->step % 2 == 0 && ret->run % 2 == 0; ret->step /= 2, ret->run /= 2, span /= 2)
+        add_pairs(ret->sums, span / 2);
+}
+
+/* The rows of a line: windows of pixels, or of words where they do not come in pairs. */
+static void add_up_windows(const struct line *line, int width, int32_t *ret)
+{
+    if (line->step != 1) {
+        for (int row = 0; row < width; row++) {
+            ret[row] = 0;
+            for (int k = 0; k < line->run; k++)
+                ret[row] += line->sums[row * line->step + k];
         }
         return;
     }
-    for (int i = 0; i < span; i++) {
-        sum += sums[i];
-        sums[i] = sum;
+    for (int row = 0; row < width; row += LANES) {
+        __m512i total = _mm512_loadu_si512(line->sums + row);
+
+        for (int k = 1; k < line->run; k++)
+            total = _mm512_add_epi32(total, _mm512_loadu_si512(line->sums + row + k));
+        _mm512_mask_storeu_epi32(ret + row, lanes_left(width - row), total);
     }
-    for (int row = 0, end = run - 1; row < width; row++, end += step)
-        ret[row] = sums[end] - (row > 0 ? sums[end - run] : 0);
+}
+
+/* A line's windows are added up behind the next line's words: vectors that were just stored do not
+ * come back quickly at other addresses. */
+static void add_up_set_bits(const struct lq_halves *h, struct block *block)
+{
+    struct line lines[2];
+
+    for (int i = 0; i <= block->lines; i++) {
+        int row = (block->line + i) * h->rows.width + block->first;
+
+        if (i < block->lines)
+            weigh_line(h, h->a + lq_row_offset(&h->rows, row), block->width, &lines[i % 2]);
+        if (i > 0)
+            add_up_windows(&lines[(i - 1) % 2], block->width, block->set + (i - 1) * block->width);
+    }
 }
 
 /* Rows from `a` on meet `panels` panels of `bits` planes. */
-static inline __attribute__((always_inline)) void
-tile(const struct lq_halves *h, int rows, int panels, int bits, const uint32_t *a,
-     const struct panels *p, const int32_t *set, int32_t *out)
+static inline __attribute__((always_inline)) void tile(const struct lq_halves *h, int rows,
+                                                       int panels, int bits, const uint32_t *a,
+                                                       const struct panels *p, const int32_t *set,
+                                                       int32_t *out)
 {
     __m512i counts[ROWS][VECTORS], basis = a_basis(h, 2);
     const uint32_t *w = p->w;
@@ -126,9 +172,9 @@ tile(const struct lq_halves *h, int rows, int panels, int bits, const uint32_t *
         __m512i all = _mm512_set1_epi32(set[r]), totals[VECTORS];
 
         for (size_t v = 0; v < vectors; v++)
-            totals[v] = _mm512_mullo_epi32(
-                _mm512_loadu_si512(p->w_basis + v * LANES),
-                _mm512_sub_epi32(_mm512_madd_epi16(counts[r][v], basis), all));
+            totals[v] =
+                _mm512_mullo_epi32(_mm512_loadu_si512(p->w_basis + v * LANES),
+                                   _mm512_sub_epi32(_mm512_madd_epi16(counts[r][v], basis), all));
         if (bits == 2)
             totals[0] = _mm512_add_epi32(totals[0], totals[1]);
         if (panels == 2)
@@ -141,9 +187,10 @@ tile(const struct lq_halves *h, int rows, int panels, int bits, const uint32_t *
 }
 
 /* From row `from` of a line of the block on, `rows` at a time; where they end. */
-static inline __attribute__((always_inline)) int
-tiles(const struct lq_halves *h, int rows, int panels, int bits, const struct block *block,
-      int line, int from, const struct panels *p)
+static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h, int rows,
+                                                       int panels, int bits,
+                                                       const struct block *block, int line,
+                                                       int from, const struct panels *p)
 {
     int row = (block->line + line) * h->rows.width + block->first + from;
     const uint32_t *a = h->a + lq_row_offset(&h->rows, row);
@@ -159,9 +206,10 @@ tiles(const struct lq_halves *h, int rows, int panels, int bits, const struct bl
 }
 
 /* Lines of feature maps are multiples of 8 or of 7 pixels: few rows are left over. */
-static inline __attribute__((always_inline)) void
-block_by_panels(const struct lq_halves *h, int panels, int bits, const struct block *block,
-                const struct panels *p)
+static inline __attribute__((always_inline)) void block_by_panels(const struct lq_halves *h,
+                                                                  int panels, int bits,
+                                                                  const struct block *block,
+                                                                  const struct panels *p)
 {
     for (int line = 0; line < block->lines; line++) {
         int row = 0;
@@ -212,12 +260,7 @@ void lq_gemm_halves_avx512(const struct lq_halves *h)
         for (block.first = 0; block.first < h->rows.width; block.first += widest) {
             left = h->rows.width - block.first;
             block.width = left < widest ? left : widest;
-            for (int line = 0; line < block.lines; line++) {
-                int row = (block.line + line) * h->rows.width + block.first;
-
-                add_up_set_bits(h, h->a + lq_row_offset(&h->rows, row), block.width,
-                                block.set + line * block.width);
-            }
+            add_up_set_bits(h, &block);
             multiply_block(h, &block);
         }
     }

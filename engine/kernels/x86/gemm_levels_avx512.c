@@ -45,9 +45,10 @@ static inline __attribute__((always_inline)) __m512i add_products(__m512i sum, _
 }
 
 /* One word, `count` bytes of it, of `rows` rows `step` bytes apart. */
-static inline __attribute__((always_inline)) void
-add_word(bool bytes, int panels, int rows, const uint8_t *a, size_t step, size_t count,
-         const uint8_t *w, size_t panel, __m512i sums[PANELS][ROWS])
+static inline __attribute__((always_inline)) void add_word(bool bytes, int panels, int rows,
+                                                           const uint8_t *a, size_t step,
+                                                           size_t count, const uint8_t *w,
+                                                           size_t panel, __m512i sums[PANELS][ROWS])
 {
     __m512i weights[PANELS];
 
@@ -75,13 +76,14 @@ static inline __attribute__((always_inline)) void tile(const struct lq_product *
         for (int r = 0; r < rows; r++)
             sums[i][r] = _mm512_setzero_si512();
     for (int run = 0; run < p->runs; run++) {
-        const uint8_t *at = a + (size_t)run * p->gap, *end = at + p->run;
+        const uint8_t *at = a + (size_t)run * p->gap, *end = at + p->run / WORD * WORD;
 
-        for (; at + WORD <= end; at += WORD, w += (size_t)WORD * LANES)
+        for (; at < end; at += WORD, w += (size_t)WORD * LANES)
             add_word(bytes, panels, rows, at, step, WORD, w, panel, sums);
-        if (at < end)
-            add_word(bytes, panels, rows, at, step, (size_t)(end - at), w, panel, sums);
     }
+    if (p->run % WORD) /* there is one run */
+        add_word(bytes, panels, rows, a + p->run / WORD * WORD, step, p->run % WORD, w, panel,
+                 sums);
     for (int r = 0; r < rows; r++, out += p->stride) {
         for (int i = 0; i + 1 < panels; i++)
             _mm512_storeu_si512(out + (size_t)i * LANES, sums[i][r]);
@@ -101,7 +103,8 @@ static inline __attribute__((always_inline)) int tiles(const struct lq_product *
 }
 
 /* Lines of feature maps are multiples of 8 or of 7 pixels: few rows are left over. Two panels halve
- * the loads; one alone takes more rows, for as many sums are needed to keep the multipliers busy. */
+ * the loads; one alone takes more rows, for as many sums are needed to keep the multipliers busy.
+ */
 static inline __attribute__((always_inline)) void
 line_by_panels(const struct lq_product *p, bool bytes, int panels, const struct strip *strip)
 {

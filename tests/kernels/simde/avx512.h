@@ -143,6 +143,10 @@ static inline simde__m512i lanes_popcnt_epi16(simde__m512i v)
     return result;
 }
 
+#undef _kxor_mask16
+#define _kxor_mask16(a, b) ((simde__mmask16)((a) ^ (b)))
+#undef _mm512_kunpackw
+#define _mm512_kunpackw(high, low) ((uint32_t)(high) << 16 | (low))
 #undef _mm512_madd_epi16 /* SIMDe's own has too many parameters */
 #define _mm512_madd_epi16 simde_mm512_madd_epi16
 #undef _mm512_popcnt_epi16
