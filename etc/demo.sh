@@ -3,7 +3,7 @@
 # Ctrl-C ends it.
 set -eu
 build=$1 listen=$2
-model=$(basename "$(ls models/*.lq | head -n 1)" .lq)
+model=$(basename "$(ls models/*.lq | tail -n 1)" .lq)
 picture=$(ls models/pictures/*.jpg | head -n 1)
 
 trap '' INT # Ctrl-C is for the daemon, which ends this loop by ending
