@@ -11,27 +11,21 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { LANES = 16, FEW_BITS = 4 };
+enum { LANES = 16, ALL = 0xffff, FEW_BITS = 4 };
 
 static inline __mmask16 lanes_left(int left)
 {
-    return (__mmask16)(left >= LANES ? 0xffff : (1u << left) - 1);
+    return (__mmask16)(left >= LANES ? ALL : (1u << left) - 1);
 }
 
-static inline __m512i count_sums(const struct lq_encode *e, int channel, __m512i sums)
+/* A binary search in thresholds that are gathered. */
+static __m512i count_sums(const struct lq_encode *e, int channel, __m512i sums)
 {
     const int32_t *thresholds = e->sum_thresholds + channel;
-    __m512i count = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
+    __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i stride = _mm512_set1_epi32((int32_t)e->stride), count = _mm512_setzero_si512();
 
     sums = _mm512_mullo_epi32(sums, _mm512_loadu_si512(e->signs + channel));
-    if (e->bits <= FEW_BITS) {
-        for (int i = 0; i < (1 << e->bits) - 1; i++, thresholds += e->stride)
-            count = _mm512_mask_add_epi32(
-                count, _mm512_cmple_epi32_mask(_mm512_loadu_si512(thresholds), sums), count, one);
-        return count;
-    }
-    __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i stride = _mm512_set1_epi32((int32_t)e->stride);
     for (int step = 1 << (e->bits - 1); step > 0; step /= 2) {
         __m512i rows = _mm512_add_epi32(count, _mm512_set1_epi32(step - 1));
         __m512i at = _mm512_add_epi32(_mm512_mullo_epi32(rows, stride), lanes);
@@ -42,17 +36,10 @@ static inline __m512i count_sums(const struct lq_encode *e, int channel, __m512i
     return count;
 }
 
-static inline __m512i count_floats(const struct lq_encode *e, __m512 values)
+static __m512i count_floats(const struct lq_encode *e, __m512 values)
 {
     __m512i count = _mm512_setzero_si512();
 
-    if (e->bits <= FEW_BITS) {
-        for (int i = 0; i < (1 << e->bits) - 1; i++)
-            count = _mm512_mask_add_epi32(
-                count, _mm512_cmp_ps_mask(_mm512_set1_ps(e->thresholds[i]), values, _CMP_LT_OQ),
-                count, _mm512_set1_epi32(1));
-        return count;
-    }
     for (int step = 1 << (e->bits - 1); step > 0; step /= 2) {
         __m512i at = _mm512_add_epi32(count, _mm512_set1_epi32(step - 1));
         __m512 thresholds = _mm512_i32gather_ps(at, e->thresholds, 4);
@@ -63,19 +50,15 @@ static inline __m512i count_floats(const struct lq_encode *e, __m512 values)
     return count;
 }
 
-static inline __m512i pick(const struct lq_encode *e, __m512i count)
-{
-    if (e->bits <= FEW_BITS)
-        return _mm512_permutexvar_epi32(count, _mm512_loadu_si512(e->entries));
-    return _mm512_i32gather_epi32(count, e->entries, 4);
-}
-
 /* 16 channels from `channel` on; where a word has no second half, that is zero. */
 static inline void store(const struct lq_encode *e, int channel, __m512i entries, __mmask16 mask,
                          uint8_t *pixel)
 {
     if (e->form == LQ_CODE_BYTES) {
-        _mm512_mask_cvtepi32_storeu_epi8(pixel + channel, mask, entries);
+        if (mask == ALL)
+            _mm_storeu_si128((void *)(pixel + channel), _mm512_cvtepi32_epi8(entries));
+        else
+            _mm512_mask_cvtepi32_storeu_epi8(pixel + channel, mask, entries);
         return;
     }
     if (e->form == LQ_CODE_LEVELS) {
@@ -159,6 +142,68 @@ static void floats_to_halves(const struct lq_encode *e, int c, const float *valu
     }
 }
 
+/* Few bits: all thresholds are compared, and stay in registers while the pixels pass by. Values are
+ * floats or sums. */
+static inline __attribute__((always_inline)) void
+encode_few(const struct lq_encode *e, const int bits, const bool floats, const void *values,
+           int pixels, uint8_t *to)
+{
+    const int count = (1 << bits) - 1;
+    const __m512i one = _mm512_set1_epi32(1), entries = _mm512_loadu_si512(e->entries);
+    size_t bytes = lq_encode_pixel_bytes(e);
+
+    for (int c = 0; c < e->channels; c += LANES) {
+        const int32_t *from = (const int32_t *)values + c;
+        __mmask16 mask = lanes_left(e->channels - c);
+        __m512i thresholds[1 << FEW_BITS], signs = one;
+
+        for (int i = 0; i < count; i++)
+            thresholds[i] = floats ? _mm512_castps_si512(_mm512_set1_ps(e->thresholds[i]))
+                                   : _mm512_loadu_si512(e->sum_thresholds + c +
+                                                        (size_t)i * e->stride);
+        if (!floats)
+            signs = _mm512_loadu_si512(e->signs + c);
+        for (int pixel = 0; pixel < pixels; pixel++, from += e->channels) {
+            __m512i x = _mm512_maskz_loadu_epi32(mask, from), passed = _mm512_setzero_si512();
+
+            x = floats ? x : _mm512_mullo_epi32(x, signs);
+            for (int i = 0; i < count; i++)
+                passed = _mm512_mask_add_epi32(
+                    passed,
+                    floats ? _mm512_cmp_ps_mask(_mm512_castsi512_ps(thresholds[i]),
+                                                _mm512_castsi512_ps(x), _CMP_LT_OQ)
+                           : _mm512_cmple_epi32_mask(thresholds[i], x),
+                    passed, one);
+            store(e, c, _mm512_permutexvar_epi32(passed, entries), mask,
+                  to + (size_t)pixel * bytes);
+        }
+    }
+}
+
+/* False: there are more bits. */
+static inline __attribute__((always_inline)) bool encode_by_bits(const struct lq_encode *e,
+                                                                 const bool floats,
+                                                                 const void *values, int pixels,
+                                                                 uint8_t *to)
+{
+    switch (e->bits) {
+    case 1:
+        encode_few(e, 1, floats, values, pixels, to);
+        return true;
+    case 2:
+        encode_few(e, 2, floats, values, pixels, to);
+        return true;
+    case 3:
+        encode_few(e, 3, floats, values, pixels, to);
+        return true;
+    case FEW_BITS:
+        encode_few(e, FEW_BITS, floats, values, pixels, to);
+        return true;
+    default:
+        return false;
+    }
+}
+
 void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int pixels,
                            void *ret_codes)
 {
@@ -174,12 +219,14 @@ void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int p
             sums_to_halves(e, c, sums + c, pixels, (uint32_t *)ret_codes + c / LANES);
         return;
     }
+    if (encode_by_bits(e, false, sums, pixels, to))
+        return;
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             __mmask16 mask = lanes_left(e->channels - c);
             __m512i count = count_sums(e, c, _mm512_maskz_loadu_epi32(mask, sums + c));
 
-            store(e, c, pick(e, count), mask, to);
+            store(e, c, _mm512_i32gather_epi32(count, e->entries, 4), mask, to);
         }
 }
 
@@ -198,12 +245,14 @@ void lq_encode_floats_avx512(const struct lq_encode *e, const float *values, int
             floats_to_halves(e, c, values + c, pixels, (uint32_t *)ret_codes + c / LANES);
         return;
     }
+    if (encode_by_bits(e, true, values, pixels, to))
+        return;
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
         for (int c = 0; c < e->channels; c += LANES) {
             __mmask16 mask = lanes_left(e->channels - c);
             __m512i count = count_floats(e, _mm512_maskz_loadu_ps(mask, values + c));
 
-            store(e, c, pick(e, count), mask, to);
+            store(e, c, _mm512_i32gather_epi32(count, e->entries, 4), mask, to);
         }
 }
 

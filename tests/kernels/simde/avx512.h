@@ -106,6 +106,17 @@ static inline simde__m256i lanes_cvtepi32_epi16(simde__m512i v)
     return result;
 }
 
+static inline simde__m128i lanes_cvtepi32_epi8(simde__m512i v)
+{
+    uint8_t bytes[16];
+
+    LANES_OF(int32_t, lanes, v);
+    for (int i = 0; i < 16; i++)
+        bytes[i] = (uint8_t)lanes[i];
+    VECTOR_OF(simde__m128i, result, bytes);
+    return result;
+}
+
 static inline simde__m256 lanes_extractf32x8_ps(simde__m512 v, int half)
 {
     LANES_OF(float, lanes, v);
@@ -143,6 +154,8 @@ static inline simde__m512i lanes_popcnt_epi16(simde__m512i v)
     return result;
 }
 
+#undef _mm512_cvtepi32_epi8
+#define _mm512_cvtepi32_epi8 lanes_cvtepi32_epi8
 #undef _kxor_mask16
 #define _kxor_mask16(a, b) ((simde__mmask16)((a) ^ (b)))
 #undef _mm512_kunpackw
