@@ -144,9 +144,10 @@ static void floats_to_halves(const struct lq_encode *e, int c, const float *valu
 
 /* Few bits: all thresholds are compared, and stay in registers while the pixels pass by. Values are
  * floats or sums. */
-static inline __attribute__((always_inline)) void
-encode_few(const struct lq_encode *e, const int bits, const bool floats, const void *values,
-           int pixels, uint8_t *to)
+static inline __attribute__((always_inline)) void encode_few(const struct lq_encode *e,
+                                                             const int bits, const bool floats,
+                                                             const void *values, int pixels,
+                                                             uint8_t *to)
 {
     const int count = (1 << bits) - 1;
     const __m512i one = _mm512_set1_epi32(1), entries = _mm512_loadu_si512(e->entries);
@@ -158,9 +159,9 @@ encode_few(const struct lq_encode *e, const int bits, const bool floats, const v
         __m512i thresholds[1 << FEW_BITS], signs = one;
 
         for (int i = 0; i < count; i++)
-            thresholds[i] = floats ? _mm512_castps_si512(_mm512_set1_ps(e->thresholds[i]))
-                                   : _mm512_loadu_si512(e->sum_thresholds + c +
-                                                        (size_t)i * e->stride);
+            thresholds[i] = floats
+                                ? _mm512_castps_si512(_mm512_set1_ps(e->thresholds[i]))
+                                : _mm512_loadu_si512(e->sum_thresholds + c + (size_t)i * e->stride);
         if (!floats)
             signs = _mm512_loadu_si512(e->signs + c);
         for (int pixel = 0; pixel < pixels; pixel++, from += e->channels) {
