@@ -57,7 +57,7 @@ static int64_t length_of(const struct lq_lowering *l, const struct lq_node *laye
 
     if (layer->kind == LQ_OP_CONV)
         pixels = (int64_t)layer->attributes.window.kernel_h * layer->attributes.window.kernel_w;
-    return pixels * ((map.channels + codes - 1) / codes * codes);
+    return pixels * ((map.channels + codes - 1) / codes) * codes;
 }
 
 /* Half words hold the planes of the layer's weights, its sums of them are exact, and they are

@@ -53,8 +53,9 @@ static __m512i a_basis(const struct lq_halves *h, int32_t factor)
 static void weigh_words(const struct lq_halves *h, const uint32_t *a, int span, int32_t *ret)
 {
     __m512i basis = a_basis(h, 1);
+    int i = 0;
 
-    for (int i = 0; i < span; i += LANES) {
+    do {
         __mmask16 mask = lanes_left(span - i);
         __m512i total = _mm512_setzero_si512();
 
@@ -64,17 +65,18 @@ static void weigh_words(const struct lq_halves *h, const uint32_t *a, int span, 
             total = _mm512_add_epi32(total, _mm512_madd_epi16(_mm512_popcnt_epi16(words), basis));
         }
         _mm512_storeu_si512(ret + i, total);
-    }
+        i += LANES;
+    } while (i < span);
 }
 
 /* Sums of neighbours, half as many: of 16, all that `sums` has room for may change behind them. */
-static void add_pairs(int32_t *sums, int count)
+static void add_pairs(int32_t *sums, size_t count)
 {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
 
-    for (int i = 0; i < count; i += LANES) {
+    for (size_t i = 0; i < count; i += LANES) {
         __m512i low = _mm512_loadu_si512(sums + 2 * i);
         __m512i high = _mm512_loadu_si512(sums + 2 * i + LANES);
 
@@ -98,7 +100,7 @@ static void weigh_line(const struct lq_halves *h, const uint32_t *a, int width, 
     ret->run = h->rows.run;
     weigh_words(h, a, span, ret->sums);
     for (; ret->step % 2 == 0 && ret->run % 2 == 0; ret->step /= 2, ret->run /= 2, span /= 2)
-        add_pairs(ret->sums, span / 2);
+        add_pairs(ret->sums, (size_t)span / 2);
 }
 
 /* The rows of a line: windows of pixels, or of words where they do not come in pairs. */
@@ -133,7 +135,8 @@ static void add_up_set_bits(const struct lq_halves *h, struct block *block)
         if (i < block->lines)
             weigh_line(h, h->a + lq_row_offset(&h->rows, row), block->width, &lines[i % 2]);
         if (i > 0)
-            add_up_windows(&lines[(i - 1) % 2], block->width, block->set + (i - 1) * block->width);
+            add_up_windows(&lines[(i - 1) % 2], block->width,
+                           block->set + (ptrdiff_t)(i - 1) * block->width);
     }
 }
 
@@ -145,7 +148,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
 {
     __m512i counts[ROWS][VECTORS], basis = a_basis(h, 2);
     const uint32_t *w = p->w;
-    size_t step = h->rows.step, vectors = (size_t)(panels * bits);
+    size_t step = h->rows.step, vectors = (size_t)panels * (size_t)bits;
     size_t panel = (size_t)h->rows.runs * (size_t)h->rows.run * LANES; /* of one plane */
 
     for (int r = 0; r < rows; r++)
@@ -154,7 +157,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
     for (int run = 0; run < h->rows.runs; run++) {
         const uint32_t *at = a + (size_t)run * h->rows.gap, *end = at + h->rows.run;
 
-        for (; at < end; at++, w += bits * LANES) {
+        for (; at < end; at++, w += (size_t)bits * LANES) {
             __m512i weights[VECTORS];
 
             for (size_t v = 0; v < vectors; v++)
@@ -170,6 +173,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
     }
     for (int r = 0; r < rows; r++, out += h->stride) {
         __m512i all = _mm512_set1_epi32(set[r]), totals[VECTORS];
+        int32_t *last = out + (size_t)(panels - 1) * LANES;
 
         for (size_t v = 0; v < vectors; v++)
             totals[v] =
@@ -180,9 +184,9 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
         if (panels == 2)
             _mm512_storeu_si512(out, totals[0]);
         if (p->mask == ALL)
-            _mm512_storeu_si512(out + (panels - 1) * LANES, totals[panels - 1]);
+            _mm512_storeu_si512(last, totals[panels - 1]);
         else
-            _mm512_mask_storeu_epi32(out + (panels - 1) * LANES, p->mask, totals[panels - 1]);
+            _mm512_mask_storeu_epi32(last, p->mask, totals[panels - 1]);
     }
 }
 
@@ -194,7 +198,7 @@ static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h
 {
     int row = (block->line + line) * h->rows.width + block->first + from;
     const uint32_t *a = h->a + lq_row_offset(&h->rows, row);
-    const int32_t *set = block->set + line * block->width;
+    const int32_t *set = block->set + (ptrdiff_t)line * block->width;
     int32_t *out = p->sums + (size_t)row * h->stride;
 
     for (; from + rows <= block->width; from += rows) {
