@@ -3,11 +3,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A word of a row is broadcast into the AND. The counts of rows and both weight planes, or of
- * twice as many rows, stay in registers, those of plane 0 in the lower halves of their lanes, of
- * plane 1 in the upper ones, so that VPMADDWD weighs them at the end. What the set bits of rows add
- * up to is found line by line: windows overlap, and each word is counted once for each run, not
- * once for each row.
+ * A word of a row is broadcast into the AND. The counts of 8 rows and two vectors of weights stay
+ * in registers, those of plane 0 in the lower halves of their lanes, of plane 1 in the upper ones,
+ * so that VPMADDWD weighs them at the end. What the set bits of rows add up to is found line by
+ * line: windows overlap, and each word is counted once for each run, not once for each row.
  */
 #include "kernels/kernels.h"
 
@@ -17,7 +16,7 @@ enum {
     LANES = 16,
     ALL = 0xffff,
     VECTORS = 2, /* of weights in a tile: planes of a panel, or panels of one plane */
-    ROWS = 16,   /* of one vector, half as many of two */
+    ROWS = 8,
     BLOCK = 256, /* rows that meet a panel before the next one does */
     SPAN = 4096  /* words of a line whose sums are kept */
 };
@@ -220,9 +219,7 @@ static inline __attribute__((always_inline)) void block_by_panels(const struct l
 
         if (block->width % 7 == 0 && block->width % 8 != 0)
             row = tiles(h, 7, panels, bits, block, line, row, p);
-        if (panels * bits == 1)
-            row = tiles(h, ROWS, panels, bits, block, line, row, p);
-        row = tiles(h, ROWS / 2, panels, bits, block, line, row, p);
+        row = tiles(h, ROWS, panels, bits, block, line, row, p);
         row = tiles(h, 4, panels, bits, block, line, row, p);
         tiles(h, 1, panels, bits, block, line, row, p);
     }
