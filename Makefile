@@ -217,11 +217,12 @@ $(ARM)/%.o: %.c
 	$(call say,CC)
 	$(Q)$(ARM_CC) $(ARM_FLAGS) $(if $(findstring engine/kernels/,$<),-O3) -c $< -o $@
 
-neon: deps-arm $(ARM_SUITES) ## the tests of kernels for arm64, under qemu
-	@LQ_RUN="$(ARM_RUN)" sh tests/run.sh $(ARM) $(ARM_SUITES)
-
-deps-arm:
+neon: ## the tests of kernels for arm64, under qemu
 	@$(MAKE) --no-print-directory deps DEPS=ARM_PACKAGES
+	@$(MAKE) --no-print-directory neon-suites
+
+neon-suites: $(ARM_SUITES)
+	@LQ_RUN="$(ARM_RUN)" sh tests/run.sh $(ARM) $(ARM_SUITES)
 
 asan: ## the tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory suites FLAVOUR=asan
@@ -309,6 +310,6 @@ clean: ## remove build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' Makefile) suites bench-kernels bench-networks bench-training deps-arm install-programs
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.* \#\# .*/\1/p' Makefile) suites bench-kernels bench-networks bench-training neon-suites install-programs
 -include $(patsubst %.c,$(BUILD)/%.d,$(SOURCES)) $(SIMDE_OBJECTS:.o=.d) \
     $(wildcard $(ARM)/*/*/*.d $(ARM)/*/*/*/*.d)
