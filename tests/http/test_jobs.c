@@ -358,9 +358,11 @@ START_TEST(full_state)
 }
 END_TEST
 
-/* The repository's disk is full: the job fails, nothing is left behind, the old version answers. */
+/* The repository's disk has no room for another file, or not for all of it: the job fails, nothing
+ * is left behind, the old version answers. */
 START_TEST(full_repository)
 {
+    static const char *const rooms[] = {"size=64k,nr_inodes=2", "size=4k"};
     struct daemon d;
     unsigned long size;
     unsigned char *jpeg = jobs_jpeg(1, &size);
@@ -369,7 +371,9 @@ START_TEST(full_repository)
     daemon_start(&d, jobs_arguments(NULL, NULL));
     snprintf(path, sizeof(path), "%s/tiny", d.folder);
     mkdir(path, 0755);
-    if (mount("none", path, "tmpfs", 0, "size=64k,nr_inodes=2") == 0) {
+    if (mount("none", path, "tmpfs", 0, rooms[_i]) == 0) {
+        if (_i == 1)
+            jobs_shell("head -c 4096 /dev/zero >%s/tiny/.filler", d.folder);
         jobs_expect(&d, "POST", JOBS_TUNE, JOBS_TASK, 202, NULL);
         jobs_await_end(&d, 1, "failed");
         jobs_expect(&d, "GET", "/admin/jobs/1", NULL, 200, "No space left on device");
@@ -520,7 +524,7 @@ int main(void)
     tcase_add_test(tests, two_admins);
     tcase_add_test(tests, read_only_repository);
     tcase_add_test(tests, full_state);
-    tcase_add_test(tests, full_repository);
+    tcase_add_loop_test(tests, full_repository, 0, 2);
     tcase_add_test(tests, swaps_under_load);
     tcase_add_test(tests, priorities);
     return suite_main("jobs", tests);
