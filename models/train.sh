@@ -45,7 +45,9 @@ short*)
     short-untaught) change="--distillation 0" ;;
     short-steps) change="--schedule steps" ;;
     short-decay) change="--decay 1e-4" ;;
-    short-grid) change="--grid 14/31" ;;
+    short-coarse) change="--grid 14/31" ;;
+    short-fine) change="--grid 127/255" ;;
+    short-gradient) change="--basis-rate 0.1" ;;
     short-scratch) change=--scratch ;;
     *) unknown ;;
     esac
