@@ -52,9 +52,8 @@ static void make_encode(int bits, enum lq_code_form form, int channels)
         encode.entries[i] = form == LQ_CODE_BYTES    ? rand() % 256
                             : form == LQ_CODE_LEVELS ? rand() % 65536 - 32768
                                                      : rand() & count;
-    if (form == LQ_CODE_HALVES && bits == 2 &&
-        rand() % 2) { /* as of a basis of two that are >= 0 */
-        int32_t second = rand() % 2 + 1;
+    if (form == LQ_CODE_HALVES && bits == 2 && rand() % 2) {
+        int32_t second = rand() % 4; /* 1, 2: as of a basis of two that are >= 0 */
 
         memcpy(encode.entries, (int32_t[]){0, second, 3 - second, 3}, 4 * sizeof(int32_t));
     }

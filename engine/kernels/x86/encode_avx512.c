@@ -91,7 +91,10 @@ static inline void store(const struct lq_encode *e, int channel, __m512i entries
  * odd number passed. */
 static bool grows(const struct lq_encode *e)
 {
-    return e->entries[0] == 0 && e->entries[1] + e->entries[2] == 3 && e->entries[3] == 3;
+    const int32_t *codes = e->entries;
+
+    return codes[0] == 0 &&
+           ((codes[1] == 1 && codes[2] == 2) || (codes[1] == 2 && codes[2] == 1)) && codes[3] == 3;
 }
 
 /* swapped: the first plane is the one that counts more. */
