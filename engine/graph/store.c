@@ -5,9 +5,11 @@
  * It follows from who reads them: codes or integer levels if all readers are quantized layers, else
  * the dequantized floats.
  */
+#include <limits.h>
 #include <string.h>
 
 #include "graph/lower_internal.h"
+#include "ops/conv_squares.h"
 #include "tensor/bitplanes.h"
 
 /* Where a group's channels share words with another group's, planes cannot be told apart. */
@@ -30,9 +32,8 @@ static bool prefers_planes(const struct lq_lowering *l, const struct lq_node *la
                l->options->kernels->plane_pairs * channels;
 }
 
-/* Levels of the value and of the layer's weights fit bytes, and a kernel's sums of them are exact.
- */
-static bool fits_bytes(const struct lq_lowering *l, const struct lq_node *layer, int value)
+/* Of the value; INT_MAX where some are negative. */
+static int largest_level(const struct lq_lowering *l, int value)
 {
     struct lq_snapped_basis basis;
     int largest = 0;
@@ -40,11 +41,32 @@ static bool fits_bytes(const struct lq_lowering *l, const struct lq_node *layer,
     lq_node_basis(&l->graph->nodes[l->graph->values[value].producer], &basis);
     for (int bit = 0; bit < basis.bits; bit++) {
         if (basis.integers[bit] < 0)
-            return false;
+            return INT_MAX;
         largest += basis.integers[bit];
     }
+    return largest;
+}
+
+/* Levels of the value and of the layer's weights fit bytes, and a kernel's sums of them are exact.
+ */
+static bool fits_bytes(const struct lq_lowering *l, const struct lq_node *layer, int value)
+{
+    int largest = largest_level(l, value);
+
     return largest <= 255 && layer->attributes.grid <= 127 &&
            largest * layer->attributes.grid <= l->options->kernels->bytes_bound;
+}
+
+/* Bytes of the value are the layer's fastest form, even where planes are few. */
+static bool prefers_bytes(const struct lq_lowering *l, const struct lq_node *layer, int value)
+{
+    const struct lq_kernels *kernels = l->options->kernels;
+    int pairs = layer->attributes.bits * l->buffers[value].bits;
+
+    return layer->kind == LQ_OP_CONV && fits_bytes(l, layer, value) &&
+           pairs >= kernels->square_pairs + (layer->attributes.grid > LQ_SQUARE_GRID) &&
+           lq_squares_pay(kernels, &layer->attributes, lq_shape_map(&l->graph->values[value].shape),
+                          largest_level(l, value));
 }
 
 /* Activations that meet in one sum, channels rounded up to a multiple of `codes`. */
@@ -90,6 +112,7 @@ static bool fits_nibbles(const struct lq_lowering *l, const struct lq_node *laye
 static enum lq_store choose_store(const struct lq_lowering *l, int value)
 {
     bool planes = true, bytes = l->options->form != LQ_FORM_PLAIN;
+    bool squares = l->options->form == LQ_FORM_AUTO;
     bool nibbles = l->options->form == LQ_FORM_AUTO && l->options->kernels->prefers_nibbles &&
                    l->buffers[value].bits <= LQ_NIBBLE_BITS;
     bool halves = l->options->form == LQ_FORM_AUTO && l->options->kernels->prefers_halves &&
@@ -109,9 +132,11 @@ static enum lq_store choose_store(const struct lq_lowering *l, int value)
             halves = halves && fits_halves(l, node, value);
             planes = planes && prefers_planes(l, node, value);
             bytes = bytes && fits_bytes(l, node, value);
+            squares = squares && prefers_bytes(l, node, value);
         }
     }
-    return halves    ? LQ_STORE_HALVES
+    return squares   ? LQ_STORE_BYTES
+           : halves  ? LQ_STORE_HALVES
            : nibbles ? LQ_STORE_NIBBLES
            : planes  ? LQ_STORE_PLANES
            : bytes   ? LQ_STORE_BYTES

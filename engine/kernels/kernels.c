@@ -55,6 +55,8 @@ static void fill_avx512(struct lq_kernels *kernels)
     kernels->gemm_halves = lq_gemm_halves_avx512;
     kernels->halves_lanes = 16;
     kernels->prefers_halves = true;
+    lq_squares_avx512(&kernels->squares);
+    kernels->square_pairs = 4;
     kernels->prefers_nibbles = false;
     kernels->windows_product = lq_windows_product_avx512;
     kernels->windows_outer = lq_windows_outer_avx512;
@@ -107,6 +109,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     };
     lq_train_kernels_c(&kernels->train);
     lq_winograd_c(&kernels->winograd);
+    lq_squares_c(&kernels->squares);
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
         fill_avx2(kernels);
@@ -120,6 +123,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     if (tiers >> LQ_CPU_AMX & 1 && best == LQ_CPU_AVX512) {
         kernels->gemm_bytes = lq_gemm_bytes_amx;
         kernels->plane_pairs = 0;
+        kernels->square_pairs = 0; /* its products take less than the transforms */
         best = LQ_CPU_AMX;
     }
 #elif defined(__aarch64__)

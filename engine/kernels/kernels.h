@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/squares.h"
 #include "kernels/train.h"
 #include "kernels/winograd.h"
 
@@ -244,6 +245,9 @@ struct lq_kernels {
     lq_windows_product *windows_product;
     lq_windows_outer *windows_outer;
     struct lq_winograd winograd;
+    struct lq_squares squares;
+    int square_pairs; /* from this many pairs of planes on, squares of levels in bytes are fastest
+                         where weights' points fit bytes, else from one more (measured); 0: never */
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
     struct lq_train_kernels train;
 };

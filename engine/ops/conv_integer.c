@@ -5,11 +5,13 @@
  * Five forms of the same sums (paper eq. 8): on integer levels, which is the definition, on levels
  * in bytes, on packed planes, and on codes in half words or nibbles. Which one it is follows from
  * how the input is stored. The windows of a line of output pixels are read where they lie in padded
- * input lines; only groups, dilation and odd sizes are unrolled into rows.
+ * input lines; only groups, dilation and odd sizes are unrolled into rows. Bytes may be multiplied
+ * by squares of results (ops/conv_squares.h).
  */
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "ops/conv_squares.h"
 #include "ops/integer_map.h"
 #include "ops/weights.h"
 #include "ops/window.h"
@@ -19,7 +21,8 @@
 enum way {
     WAY_PIXELS, /* a pixel of the input is a row */
     WAY_LINES,  /* windows overlap in padded lines */
-    WAY_UNROLL  /* each is copied */
+    WAY_UNROLL, /* each is copied */
+    WAY_SQUARES /* there are none: ops/conv_squares.h */
 };
 
 struct state {
@@ -39,6 +42,7 @@ struct state {
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
     int piece; /* of levels in bytes */
+    struct lq_conv_squares squares;
     struct lq_kernels kernels;
 };
 
@@ -116,7 +120,9 @@ static void sum_rows(const void *state, const void *input, int first, int last, 
     struct lq_pixel_layout layout = s->layout;
     size_t width = (size_t)g->out.width;
 
-    if (s->way == WAY_PIXELS) {
+    if (s->way == WAY_SQUARES) {
+        lq_conv_squares_run(&s->squares, input, first, last, scratch, sums);
+    } else if (s->way == WAY_PIXELS) {
         multiply(s, 0, last - first,
                  (const uint8_t *)input + (size_t)first * width * layout.pixel_bytes, sums);
     } else if (s->way == WAY_LINES) {
@@ -139,6 +145,15 @@ static bool code_rows(const void *state, const void *input, int first, int last,
 
     lq_pad_lines(&s->geometry, s->layout.pixel_bytes, input, first, last, scratch);
     return s->kernels.encode_nibbles(&nibbles, encode, ret_codes);
+}
+
+static int largest_level(const struct lq_snapped_basis *basis)
+{
+    int largest = 0;
+
+    for (int bit = 0; bit < basis->bits; bit++)
+        largest += basis->integers[bit] > 0 ? basis->integers[bit] : 0;
+    return largest;
 }
 
 /* Elements along k that kernels take together. */
@@ -199,15 +214,6 @@ static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_
     return lq_weights_planes(spec, &s->paneling, g->taps, g->group_in, packed, error);
 }
 
-static int largest_level(const struct lq_snapped_basis *basis)
-{
-    int largest = 0;
-
-    for (int bit = 0; bit < basis->bits; bit++)
-        largest += basis->integers[bit] > 0 ? basis->integers[bit] : 0;
-    return largest;
-}
-
 static int init_weights(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
                         struct lq_error *error)
 {
@@ -217,6 +223,8 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     void *levels;
     int status;
 
+    if (s->way == WAY_SQUARES)
+        return lq_conv_squares_init(&s->squares, arena, spec, g, error);
     s->paneling = (struct lq_paneling){.groups = g->groups, .columns = g->group_out};
     s->paneling.lanes = s->store == LQ_STORE_PLANES    ? kernels->planes_lanes
                         : s->store == LQ_STORE_HALVES  ? kernels->halves_lanes
@@ -284,7 +292,7 @@ static size_t element_bytes(enum lq_store store)
     }
 }
 
-static void init_rows(struct state *s)
+static void init_rows(struct state *s, const struct lq_step_spec *spec)
 {
     const struct lq_conv_geometry *g = &s->geometry;
     bool planes = s->store == LQ_STORE_PLANES;
@@ -298,7 +306,10 @@ static void init_rows(struct state *s)
     s->rows = (struct lq_rows){.width = g->out.width, .runs = 1, .run = length};
     s->rows.step = (size_t)length * (planes ? (size_t)s->a_bits : 1);
     s->rows.line = s->rows.step * (size_t)g->out.width;
-    if (g->groups == 1 && g->pointwise) {
+    if (s->store == LQ_STORE_BYTES &&
+        lq_squares_pay(&s->kernels, spec->attributes, g->in, largest_level(spec->input_basis))) {
+        s->way = WAY_SQUARES;
+    } else if (g->groups == 1 && g->pointwise) {
         s->way = WAY_PIXELS;
     } else if (lq_windows_overlap(g) && run % depth_of(s->store) == 0) {
         size_t line = (size_t)lq_padded_width(g) * pixel;
@@ -321,6 +332,8 @@ static size_t rows_bytes(const struct state *s, int rows)
 
     if (s->way == WAY_PIXELS)
         return 0;
+    if (s->way == WAY_SQUARES)
+        return lq_conv_squares_bytes(&s->squares, rows);
     if (s->way == WAY_UNROLL)
         return tile_pixels * s->rows.step * element_bytes(s->store);
     return (size_t)lq_padded_lines(g, rows) * (size_t)lq_padded_width(g) * s->layout.pixel_bytes;
@@ -337,11 +350,14 @@ static int prepare_map(const struct state *s, struct lq_arena *arena,
                        struct lq_error *error)
 {
     int channels = s->geometry.out.channels, status;
+    int row_step = s->way == WAY_SQUARES ? LQ_SQUARE : 1;
+    size_t scratch = rows_bytes(s, lq_integer_map_tile_rows(spec, row_step));
     const float *w_scale = spec->params[LQ_PARAM_SCALE]->data;
     double *scale = lq_alloc((size_t)channels, sizeof(*scale));
     struct lq_integer_map_spec map = {.sums = {scale, NULL, sum_bound(&s->geometry, spec)},
                                       .length = s->geometry.length,
-                                      .row_bytes = rows_bytes(s, lq_integer_map_tile_rows(spec)),
+                                      .row_step = row_step,
+                                      .row_bytes = scratch,
                                       .sum_rows = sum_rows,
                                       .state = s};
 
@@ -370,7 +386,7 @@ int lq_conv_integer_prepare(struct lq_arena *arena, const struct lq_step_spec *s
     s->w_bits = spec->attributes->bits;
     s->kernels = *spec->kernels;
     init_layout(s, spec);
-    init_rows(s);
+    init_rows(s, spec);
     status = init_weights(s, arena, spec, error);
     if (status == LQ_OK)
         status = prepare_map(s, arena, spec, ret_step, error);

@@ -293,8 +293,9 @@ static int prepare(struct state *s, struct lq_arena *arena, const struct lq_step
     struct lq_integer_map_spec map = {
         .sums = {r->scale, r->whole, g->taps * g->in.channels * TOP * 255},
         .length = g->length,
-        .row_bytes =
-            (size_t)lq_padded_lines(g, lq_integer_map_tile_rows(spec)) * s->line * sizeof(int16_t),
+        .row_step = 1,
+        .row_bytes = (size_t)lq_padded_lines(g, lq_integer_map_tile_rows(spec, 1)) * s->line *
+                     sizeof(int16_t),
         .sum_rows = sum_rows,
         .state = s};
     int status = round_weights(s, arena, spec, preprocess, r, error);

@@ -110,8 +110,11 @@ static void run_item(void *context, int item, int worker)
     const struct work *work = context;
     const struct lq_integer_map *m = work->step->state;
     uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
-    int first = (int)((int64_t)m->out.height * item / work->items);
-    int last = (int)((int64_t)m->out.height * (item + 1) / work->items);
+    int steps = lq_ceil_div(m->out.height, m->row_step);
+    int first = (int)((int64_t)steps * item / work->items) * m->row_step;
+    int last = (int)((int64_t)steps * (item + 1) / work->items) * m->row_step;
+
+    last = last < m->out.height ? last : m->out.height;
 
     if (m->pools)
         run_pooled(m, work, first, last, scratch);
@@ -130,16 +133,17 @@ static void integer_map_run(const struct lq_step *step, const struct lq_run *run
 
     if (!m->pools)
         work.items = (lq_ceil_div(m->map.height, m->tile_rows) + threads - 1) / threads * threads;
-    if (work.items > m->out.height)
-        work.items = m->out.height;
+    if (work.items > lq_ceil_div(m->out.height, m->row_step))
+        work.items = lq_ceil_div(m->out.height, m->row_step);
     lq_pool_run(pool, work.items, run_item, &work);
 }
 
-int lq_integer_map_tile_rows(const struct lq_step_spec *spec)
+int lq_integer_map_tile_rows(const struct lq_step_spec *spec, int row_step)
 {
     struct lq_map map = lq_shape_map(&spec->own);
     int rows = lq_tile_rows(map.height, map.width).rows;
 
+    rows = rows > row_step ? rows - rows % row_step : row_step;
     if (spec->pool) { /* whole windows: at least two rows of them where there are so many */
         const struct lq_window *w = spec->pool;
         int windows = rows > w->kernel_h ? (rows - w->kernel_h) / w->stride_h + 1 : 1;
@@ -161,7 +165,8 @@ int lq_integer_map_prepare(struct lq_arena *arena, const struct lq_step_spec *sp
     *m = (struct lq_integer_map){.map = lq_shape_map(&spec->own),
                                  .out = lq_shape_map(&spec->output.shape),
                                  .pools = spec->pool != NULL,
-                                 .tile_rows = lq_integer_map_tile_rows(spec),
+                                 .tile_rows = lq_integer_map_tile_rows(spec, map_spec->row_step),
+                                 .row_step = spec->pool ? 1 : map_spec->row_step,
                                  .macs = lq_shape_elements(&spec->own) * map_spec->length,
                                  .sum_rows = map_spec->sum_rows,
                                  .code_rows = map_spec->code_rows,

@@ -26,6 +26,7 @@ struct lq_integer_map {
     bool pools;
     struct lq_window pool;
     int tile_rows; /* of the map: the most that are computed at once */
+    int row_step;  /* tiles start at multiples */
     int64_t macs;
     lq_sum_rows *sum_rows;
     lq_code_rows *code_rows; /* or NULL */
@@ -35,14 +36,15 @@ struct lq_integer_map {
     struct lq_kernels kernels;
 };
 
-/* Rows of the map that a tile has at most. */
-int lq_integer_map_tile_rows(const struct lq_step_spec *spec);
+/* Rows of the map that a tile has at most, where it starts at multiples of `row_step`. */
+int lq_integer_map_tile_rows(const struct lq_step_spec *spec, int row_step);
 
-/* row_bytes: of scratch that sum_rows needs for a tile.
+/* row_step: rows that sum_rows should get together. row_bytes: of scratch that it needs for a tile.
  * Makes *ret_step of it. Errors: LQ_ERR_MEMORY. */
 struct lq_integer_map_spec {
     struct lq_sums sums;
     int length; /* of a dot product */
+    int row_step;
     size_t row_bytes;
     lq_sum_rows *sum_rows;
     lq_code_rows *code_rows; /* or NULL */
