@@ -184,6 +184,9 @@ load: $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(LOAD)) ## the daemon under load (P
 	@$(MAKE) --no-print-directory deps DEPS=LOAD_PACKAGES
 	@bash tests/bench/load.sh $(BUILD) $(PART)
 
+clients: $(PROGRAMS) ## the daemon, called through tritonclient.http where Python has it (PYTHON=python3)
+	@sh tests/clients/triton.sh $(BUILD)
+
 soak: $(BUILD)/tests/http/test_repository $(BUILD)/tests/http/test_kills ## the same for minutes, 500 loads and unloads, 200 kills
 	@EACH=60 ROUNDS=1 $(MAKE) --no-print-directory load
 	@LQ_CYCLES=500 LQ_KILLS=200 LQ_LIMIT=3000 sh tests/run.sh $(BUILD) $^

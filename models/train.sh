@@ -48,6 +48,7 @@ short*)
     short-steps) change="--schedule steps" ;;
     short-decay) change="--decay 1e-4" ;;
     short-coarse) change="--grid 14/31" ;;
+    short-coarse-weights) change="--grid 14/63" ;;
     short-fine) change="--grid 127/255" ;;
     short-gradient) change="--basis-rate 0.1" ;;
     short-scratch) change=--scratch ;;

@@ -14,6 +14,11 @@ enum { MIN_COMPRESSED_BYTES = 1400 };
 
 void reply_json(struct http_request *request, int status, struct text *json)
 {
+    http_reply(request, status, "application/json", json);
+}
+
+void reply_compressed(struct http_request *request, int status, struct text *json)
+{
     enum compress_coding coding = compress_accepted(http_header(request, "Accept-Encoding"));
 
     if (json->length >= MIN_COMPRESSED_BYTES) {
@@ -21,7 +26,7 @@ void reply_json(struct http_request *request, int status, struct text *json)
         if (compress_text(json, coding))
             http_add_header(request, "Content-Encoding", compress_name(coding));
     }
-    http_reply(request, status, "application/json", json);
+    reply_json(request, status, json);
 }
 
 void reply_error(struct http_request *request, int status, const char *format, ...)

@@ -8,8 +8,11 @@
 #include "infer/batcher.h"
 #include "http/http.h"
 
-/* Takes over the text; compressed where the client accepts it and it pays. */
+/* Takes over the text. */
 void reply_json(struct http_request *request, int status, struct text *json);
+/* The same, compressed where the client accepts it and it pays: what can be large, and no more, for
+ * there are clients of the protocol that decompress the replies of infer alone. */
+void reply_compressed(struct http_request *request, int status, struct text *json);
 /* {"error": "..."} */
 void reply_error(struct http_request *request, int status, const char *format, ...) LQ_PRINTF(3, 4);
 /* 503 with Retry-After. */

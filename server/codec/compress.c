@@ -79,7 +79,7 @@ enum compress_coding compress_accepted(const char *accept)
 struct compress_reader {
     z_stream stream;
     enum compress_coding coding;
-    bool ended, damaged;
+    bool fed, ended, damaged;
     char piece[PIECE_BYTES];
 };
 
@@ -112,6 +112,7 @@ bool compress_reader_feed(struct compress_reader *reader, const char *bytes, siz
     z_stream *stream = &reader->stream;
     int code = Z_OK;
 
+    reader->fed = true;
     stream->next_in = (const Bytef *)bytes;
     stream->avail_in = (uInt)size;
     while (stream->avail_in > 0 || (code == Z_OK && stream->avail_out == 0)) {
@@ -143,7 +144,7 @@ bool compress_reader_damaged(const struct compress_reader *reader)
 
 bool compress_reader_ended(const struct compress_reader *reader)
 {
-    return reader->ended;
+    return reader->ended || !reader->fed;
 }
 
 /* ------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ typedef bool compress_sink(void *context, const char *bytes, size_t size);
 bool compress_reader_feed(struct compress_reader *reader, const char *bytes, size_t size,
                           compress_sink *sink, void *context);
 bool compress_reader_damaged(const struct compress_reader *reader);
-/* Has the end of the stream been seen? */
+/* Has the end of the stream been seen? Of nothing at all, too. */
 bool compress_reader_ended(const struct compress_reader *reader);
 
 /* Replaces the text by its compressed form if that is shorter; false: the text is as it was. */

@@ -11,9 +11,6 @@
 #include "codec/compress.h"
 #include "http/http_private.h"
 
-/* Beyond max_body_bytes, of a body that is read away. */
-#define DRAIN_BYTES (1 << 20)
-
 /* Takes them from what all bodies may take together. */
 static bool reserve(struct http_server *server, int64_t bytes)
 {
@@ -95,7 +92,7 @@ bool http_body_take(struct http_request *request, const char *bytes, size_t size
 {
     if (request->refusal || request->replied) { /* read away: the client gets to read the reply */
         request->drained += (int64_t)size;
-        return request->drained <= request->server->config->max_body_bytes + DRAIN_BYTES;
+        return request->drained <= request->server->config->max_body_bytes + HTTP_DRAIN_BYTES;
     }
     if (!request->inflater)
         append(request, bytes, size);

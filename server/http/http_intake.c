@@ -130,6 +130,17 @@ static void check_head(struct http_request *request, const char *version)
                     "the body is larger than max_body_bytes");
 }
 
+/* Refused for nothing but a size that can still be read away: a client that sends all of it before
+ * it reads would never see the reply. */
+static bool reads_away(const struct http_request *request)
+{
+    const char *length = http_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    return request->refusal == MHD_HTTP_CONTENT_TOO_LARGE && length &&
+           strtoull(length, NULL, 10) <=
+               (unsigned long long)request->server->config->max_body_bytes + HTTP_DRAIN_BYTES;
+}
+
 /* The whole request is there. */
 static enum MHD_Result dispatch(struct http_request *request)
 {
@@ -139,7 +150,7 @@ static enum MHD_Result dispatch(struct http_request *request)
     request->dispatched = true;
     http_set_deadline(request->server, request->connection, 0);
     http_body_end(request);
-    if (request->refusal)
+    if (request->refusal && !request->replied)
         reply_refusal(request);
     else if (!request->replied)
         service->handle(service->context, request);
@@ -171,9 +182,11 @@ static enum MHD_Result begin(struct http_request *request, struct MHD_Connection
         service->admit(service->context, request);
     else
         reply_refusal(request);
-    /* Where the body's end cannot be told, or the client waits to be asked for it, the answer goes
-     * out at once, and the connection closes behind it; else when the body has been read away. */
-    if (!request->refusal && (!request->replied || !http_header(request, MHD_HTTP_HEADER_EXPECT)))
+    /* Where the body's end cannot be told, is too far, or the client waits to be asked for it, the
+     * answer goes out at once, and the connection closes behind it; else when the body has been
+     * read away. */
+    if ((!request->refusal || reads_away(request)) &&
+        (!request->replied || !http_header(request, MHD_HTTP_HEADER_EXPECT)))
         return MHD_YES;
     request->dispatched = true;
     return http_queue_reply(request);

@@ -28,6 +28,7 @@
 #define HTTP_MAX_TRACE   55 /* characters of a traceparent */
 #define HTTP_MAX_MODEL   128
 #define HTTP_MAX_HEADERS 8
+#define HTTP_DRAIN_BYTES (64 << 20) /* beyond max_body_bytes, of a body that is read away */
 
 /* What happens when it has passed. */
 enum deadline_kind {

@@ -144,7 +144,7 @@ static void reply_predictions(const struct classify_job *job)
 
     write_reply(job, none ? "none of the files could be decoded" : NULL, &json);
     http_add_stage(job->request, METRICS_ENCODE, clock_now_ns() - start_ns);
-    reply_json(job->request, none ? 422 : 200, &json);
+    reply_compressed(job->request, none ? 422 : 200, &json);
 }
 
 static void finish(struct batcher_job *base, enum batcher_end end, const struct lq_error *error)

@@ -113,7 +113,7 @@ static void reply_outputs(struct infer_job *job)
     infer_reply_write(&reply, &text, &header_length);
     http_add_stage(job->request, METRICS_ENCODE, clock_now_ns() - start_ns);
     if (header_length == 0) {
-        reply_json(job->request, 200, &text);
+        reply_compressed(job->request, 200, &text);
         return;
     }
     snprintf(length, sizeof(length), "%zu", header_length);

@@ -12,5 +12,5 @@ void route_openapi(struct app *app, struct http_request *request, const struct r
     (void)app;
     (void)match;
     openapi_write(&json);
-    reply_json(request, 200, &json);
+    reply_compressed(request, 200, &json);
 }

@@ -63,7 +63,8 @@ static void wait_until_idle(const struct daemon *d)
 
 START_TEST(metrics)
 {
-    static const char too_large[] = "POST /v2 HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n";
+    static const char too_large[] =
+        "POST /v2 HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n";
     struct daemon d;
 
     daemon_start(&d, (const char *const[]){"--max-body-bytes", "1000", NULL});

@@ -132,7 +132,8 @@ START_TEST(compressed_requests)
         expect(&d, "POST", path, header, body, size, 400, NULL, "inputs: expected one tensor");
         if (codings[i].window_bits) {
             expect(&d, "POST", path, header, body, size - 1, 400, NULL, "cut off");
-            expect(&d, "POST", path, header, body, 0, 400, NULL, "cut off");
+            expect(&d, "POST", path, header, body, 0, 400, NULL, "no JSON");
+            expect(&d, "GET", "/v2/health/live", header, NULL, 0, 200, NULL, NULL);
             expect(&d, "POST", path, header, wrong, strlen(wrong), 400, NULL, "damaged");
             body[size - 5] ^= 1; /* in the checksum */
             expect(&d, "POST", path, header, body, size, 400, NULL, "damaged");
@@ -174,6 +175,34 @@ START_TEST(bombs)
     free(two);
     free(bomb);
     free(zeros);
+}
+END_TEST
+
+/* A client that sends all of a body before it reads finds the reply to one that is too large. */
+START_TEST(too_large)
+{
+    static const char first[] = "POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n"
+                                "Content-Length: 20000000\r\n\r\n";
+    char *body = calloc(1, 20000000);
+    struct daemon d;
+    struct answer answer;
+    int fd;
+
+    daemon_start(&d, NULL);
+    fd = daemon_connect(&d);
+    ck_assert_int_eq(send(fd, first, strlen(first), MSG_NOSIGNAL), (int)strlen(first));
+    for (int at = 0; at < 20000000;) {
+        ssize_t sent = send(fd, body + at, (size_t)(20000000 - at), MSG_NOSIGNAL);
+
+        ck_assert_int_gt(sent, 0);
+        at += (int)sent;
+    }
+    answer = daemon_read(fd);
+    ck_assert_int_eq(answer.status, 413);
+    answer_free(&answer);
+    close(fd);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+    free(body);
 }
 END_TEST
 
@@ -231,6 +260,7 @@ int main(void)
     tcase_add_test(tests, head);
     tcase_add_test(tests, compressed_requests);
     tcase_add_test(tests, bombs);
+    tcase_add_test(tests, too_large);
     tcase_add_test(tests, without_length);
     tcase_add_test(tests, large_heads);
     return suite_main("protocol", tests);

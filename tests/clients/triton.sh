@@ -1,0 +1,30 @@
+#!/bin/sh
+# triton.sh BUILD - the daemon, called through tritonclient.http, where Python has it (pip install tritonclient[http]).
+set -eu
+python=${PYTHON:-python3} daemon=
+if ! "$python" -c 'import tritonclient.http' 2>/dev/null; then
+    echo "skipped: $python has no tritonclient.http"
+    exit 0
+fi
+work=$(mktemp -d)
+trap 'kill $daemon 2>/dev/null; wait; rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+mkdir "$work/models"
+cp models/resnet20-cifar10-w2a2.lq "$work/models/"
+token=a-token-of-this-run-only
+(umask 077 && echo "all infer,read,admin $token" >"$work/tokens")
+mkfifo "$work/log"
+"$1/lqnetd" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --models "$work/models" --tokens "$work/tokens" 2>"$work/log" >&2 &
+daemon=$!
+public= admin= ready=
+exec 3<"$work/log"
+while [ -z "$ready" ] && IFS= read -r line <&3; do
+    port=$(echo "$line" | sed -n 's/.*"port":\([0-9]*\).*/\1/p')
+    case $line in
+    *'"event":"listening"'*) public=$port ;;
+    *'"event":"listening_admin"'*) admin=$port ;;
+    *'"event":"ready"'*) ready=yes ;;
+    esac
+done
+cat <&3 >/dev/null &
+"$python" tests/clients/triton.py "127.0.0.1:$public" "127.0.0.1:$admin" "$token" resnet20-cifar10-w2a2
