@@ -184,8 +184,8 @@ load: $(PROGRAMS) $(patsubst %.c,$(BUILD)/%,$(LOAD)) ## the daemon under load (P
 	@$(MAKE) --no-print-directory deps DEPS=LOAD_PACKAGES
 	@bash tests/bench/load.sh $(BUILD) $(PART)
 
-clients: $(PROGRAMS) ## the daemon, called through tritonclient.http where Python has it (PYTHON=python3)
-	@sh tests/clients/triton.sh $(BUILD)
+clients: $(PROGRAMS) ## the daemon, called by the protocol's clients where they are (PYTHON=python3, OIP=open_inference_rest.yaml)
+	@sh tests/clients/run.sh $(BUILD)
 
 soak: $(BUILD)/tests/http/test_repository $(BUILD)/tests/http/test_kills ## the same for minutes, 500 loads and unloads, 200 kills
 	@EACH=60 ROUNDS=1 $(MAKE) --no-print-directory load
