@@ -20,11 +20,14 @@ train() {
 }
 
 # INIT BITS EPOCHS: the latent weights are kept too, for going on from.
-quantized() {
+untaught() {
     init=$1 bits=$2 epochs=$3
     shift 3
-    train --init "$init" --bits "$bits" --epochs "$epochs" --lr 0.05 --decay 5e-5 --teacher "$float" --distillation 0.5 \
-        --temperature 3 --latent "$work/$name-latent.lq" "$@"
+    train --init "$init" --bits "$bits" --epochs "$epochs" --lr 0.05 --decay 5e-5 --latent "$work/$name-latent.lq" "$@"
+}
+
+quantized() {
+    untaught "$@" --teacher "$float" --distillation 0.5 --temperature 3
 }
 
 unknown() {
@@ -39,12 +42,12 @@ w2a2) quantized "$float" 2/2 60 "$@" ;;
 w2a2-longer) quantized "$work/w2a2-latent.lq" 2/2 60 --lr 0.03 "$@" ;;
 w2a2-gradient) quantized "$float" 2/2 60 --basis-rate 0.1 "$@" ;;
 w2a2-uniform) quantized "$float" 2/2 60 --quantizer uniform "$@" ;;
+short-untaught) untaught "$float" 2/2 8 --validate 10 "$@" ;;
 short*)
     # what each setting does in 8 epochs at 2/2, judged by a tenth of the training images, which is held out
     case $name in
     short) change= ;;
     short-uniform) change="--quantizer uniform" ;;
-    short-untaught) change="--distillation 0" ;;
     short-steps) change="--schedule steps" ;;
     short-decay) change="--decay 1e-4" ;;
     short-coarse) change="--grid 14/31" ;;

@@ -85,7 +85,9 @@ static double now(void)
 }
 
 /* A number; untouched where the option is not given. */
-static int read_double(const struct cli_arguments *a, const char *option, double *value)
+/* positive: 0 would stand for the default. */
+static int read_double(const struct cli_arguments *a, const char *option, bool positive,
+                       double *value)
 {
     const char *text = cli_value(a, option);
     char *end;
@@ -96,6 +98,9 @@ static int read_double(const struct cli_arguments *a, const char *option, double
     number = strtod(text, &end);
     if (end == text || *end)
         return cli_fail(CLI_USAGE, "train: option --%s is '%s', expected a number", option, text);
+    if (positive && number == 0)
+        return cli_fail(CLI_USAGE, "train: option --%s is '%s', expected a number above 0", option,
+                        text);
     *value = number;
     return CLI_OK;
 }
@@ -130,21 +135,22 @@ static int read_doubles(const struct cli_arguments *a, struct lq_train_options *
 {
     const struct {
         const char *option;
+        bool positive;
         double *value;
-    } numbers[] = {{"lr", &o->rate},
-                   {"warmup", &o->warmup},
-                   {"momentum", &o->momentum},
-                   {"decay", &o->decay},
-                   {"basis-rate", &o->basis_rate},
-                   {"smoothing", &o->smoothing},
-                   {"average", &o->average},
-                   {"distillation", &o->distillation},
-                   {"temperature", &o->temperature},
-                   {"checkpoint-minutes", &o->checkpoint_minutes}};
+    } numbers[] = {{"lr", true, &o->rate},
+                   {"warmup", false, &o->warmup},
+                   {"momentum", true, &o->momentum},
+                   {"decay", false, &o->decay},
+                   {"basis-rate", false, &o->basis_rate},
+                   {"smoothing", false, &o->smoothing},
+                   {"average", false, &o->average},
+                   {"distillation", true, &o->distillation},
+                   {"temperature", true, &o->temperature},
+                   {"checkpoint-minutes", true, &o->checkpoint_minutes}};
     int status = CLI_OK;
 
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers) && status == CLI_OK; i++)
-        status = read_double(a, numbers[i].option, numbers[i].value);
+        status = read_double(a, numbers[i].option, numbers[i].positive, numbers[i].value);
     return status;
 }
 

@@ -93,6 +93,7 @@ START_TEST(command_lines)
         {"train -d x -e 1 -o y --arch a --resume", 2, "--resume needs --checkpoint"},
         {"train -d x -e 1 -o y --arch a --latent z", 2, "--latent needs --bits"},
         {"train -d x -e 1 -o y --arch a --lr fast", 2, "option --lr is 'fast'"},
+        {"train -d x -e 1 -o y --arch a --distillation 0", 2, "'0', expected a number above 0"},
         {"train -d x -e 1 -o y --arch a --schedule up", 2, "steps, linear or cosine"},
         {"train -d x -e 1 -o y --arch a --milestones 1,x", 2, "option --milestones is '1,x'"},
         {"train -d x -e 1 -o y --arch a --layer b", 2, "expected NAME=W/A"},
