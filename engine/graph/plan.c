@@ -4,7 +4,8 @@
  *
  * A value lives from the step that makes it to the last one that reads it. In the order of birth
  * each value takes the lowest room that no living value occupies (first fit). Networks are narrow,
- * so the result is close to the largest sum of values alive at once.
+ * so the result is close to the largest sum of values alive at once. The sum at a block's end may
+ * take the place of its addend: a map that is read and written once moves half as much memory.
  */
 #include "graph/plan.h"
 
@@ -43,26 +44,49 @@ static void find_lives(const struct lq_program *program, bool keep, struct life 
     lives[output].dies = program->step_count;
 }
 
-/* Lowest offset at which `life` meets no placed value that lives at the same time. */
-static void place(struct life *lives, int count, struct life *life)
+/* A placed value, but for `except`, that `life` meets where it lies; NULL: there is none. */
+static const struct life *met(const struct life *lives, int count, const struct life *life,
+                              const struct life *except)
 {
-    bool moved = true;
+    for (int i = 0; i < count; i++) {
+        const struct life *other = &lives[i];
+        bool together = other->placed && other->born <= life->dies && life->born <= other->dies;
+
+        if (other != except && together && life->offset < other->offset + other->bytes &&
+            other->offset < life->offset + life->bytes)
+            return other;
+    }
+    return NULL;
+}
+
+/* Lowest offset at which `life` meets no placed value that lives at the same time. */
+static void place(const struct life *lives, int count, struct life *life)
+{
+    const struct life *other;
 
     life->offset = 0;
-    while (moved) {
-        moved = false;
-        for (int i = 0; i < count; i++) {
-            const struct life *other = &lives[i];
-            bool together = other->placed && other->born <= life->dies && life->born <= other->dies;
-
-            if (together && life->offset < other->offset + other->bytes &&
-                other->offset < life->offset + life->bytes) {
-                life->offset = other->offset + other->bytes;
-                moved = true;
-            }
-        }
-    }
+    while ((other = met(lives, count, life, NULL)))
+        life->offset = other->offset + other->bytes;
     life->placed = true;
+}
+
+/* Where the addend lies that nobody reads after the step which makes the value; false: not there.
+ */
+static bool replace(const struct lq_program *program, const struct life *lives, int value,
+                    struct life *life)
+{
+    const struct lq_step *step = life->born < 0 ? NULL : &program->steps[life->born];
+    const struct life *addend;
+
+    if (!step || !step->replaces || step->extra_slot != value || step->slots[0] == step->slots[1])
+        return false;
+    addend = &lives[step->slots[1]];
+    if (!addend->placed || addend->dies != life->born || addend->born < 0 ||
+        addend->bytes != life->bytes)
+        return false;
+    life->offset = addend->offset;
+    life->placed = met(lives, program->graph->value_count, life, addend) == NULL;
+    return life->placed;
 }
 
 int lq_plan_buffers(struct lq_program *program, bool keep, struct lq_error *error)
@@ -83,7 +107,8 @@ int lq_plan_buffers(struct lq_program *program, bool keep, struct lq_error *erro
         if (life->bytes == 0)
             continue; /* taken over: never stored */
         life->bytes = lq_size_round_up(life->bytes, LQ_ALIGNMENT);
-        place(lives, count, life);
+        if (!replace(program, lives, i, life))
+            place(lives, count, life);
         program->offsets[i] = life->offset;
         if (life->offset + life->bytes > program->buffer_bytes)
             program->buffer_bytes = life->offset + life->bytes;

@@ -179,6 +179,7 @@ int lq_integer_map_prepare(struct lq_arena *arena, const struct lq_step_spec *sp
         return status;
     lq_step_init(ret_step, spec, integer_map_run);
     ret_step->state = m;
+    ret_step->replaces = spec->adds && spec->keeps; /* pixel by pixel, what is read is written */
     m->sums_offset = lq_size_round_up(map_spec->row_bytes, LQ_ALIGNMENT);
     m->pooled_offset =
         m->sums_offset +

@@ -73,6 +73,7 @@ struct lq_step {
     int extra_slot;           /* and of the extra value, in the graph; -1: there is none */
     size_t scratch_bytes;     /* per worker; a multiple of LQ_ALIGNMENT */
     bool integer;             /* leaves integers, see struct lq_run */
+    bool replaces;            /* the extra value may lie where inputs[1] does */
 };
 
 /* What a step is prepared from: a node of the graph and the nodes after it that it takes over.

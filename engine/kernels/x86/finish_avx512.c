@@ -95,19 +95,68 @@ static void finish_part(const struct lq_finish *f, int c, const int32_t *sums, c
         finish_lanes(f, &l, false, sums, addend, pixels, ret_y, ret_z);
 }
 
-/* Few channels keep their factors in registers; maps of many are so large that they had better be
- * read and written in order. */
+/* Whole vectors of a pixel, in the order in which they lie; where they end. */
+static inline __attribute__((always_inline)) int finish_pixel(const struct lq_finish *f,
+                                                              const int32_t *sums,
+                                                              const float *addend, bool affine,
+                                                              float *ret_y, float *ret_z)
+{
+    int c = 0;
+
+    for (; c + LANES <= f->channels; c += LANES) {
+        __m512i sum = _mm512_loadu_si512(sums + c);
+
+        if (f->offset)
+            sum = _mm512_add_epi32(sum, _mm512_loadu_si512(f->offset + c));
+        __m512 y = _mm512_mul_ps(_mm512_loadu_ps(f->scale + c), _mm512_cvtepi32_ps(sum));
+
+        y = clamp(_mm512_add_ps(y, _mm512_loadu_ps(f->shift + c)), f->first);
+        if (addend)
+            y = clamp(_mm512_add_ps(y, _mm512_loadu_ps(addend + c)), f->added);
+        if (ret_y)
+            _mm512_storeu_ps(ret_y + c, y);
+        if (!ret_z)
+            continue;
+        if (affine)
+            y = _mm512_add_ps(_mm512_mul_ps(_mm512_loadu_ps(f->next_scale + c), y),
+                              _mm512_loadu_ps(f->next_shift + c));
+        _mm512_storeu_ps(ret_z + c, clamp(y, f->next));
+    }
+    return c;
+}
+
+/* Maps of many channels are so large that they had better be read and written in order. */
+static void finish_pixels(const struct lq_finish *f, const int32_t *sums, const float *addend,
+                          int pixels, float *ret_y, float *ret_z)
+{
+    size_t at = 0, channels = (size_t)f->channels;
+
+    for (int pixel = 0; pixel < pixels; pixel++, at += channels) {
+        const float *more = addend ? addend + at : NULL;
+        float *y = ret_y ? ret_y + at : NULL, *z = ret_z ? ret_z + at : NULL;
+        int c;
+
+        if (more && y && z && f->next_scale) /* the end of a block */
+            c = finish_pixel(f, sums + at, more, true, y, z);
+        else
+            c = finish_pixel(f, sums + at, more, f->next_scale, y, z);
+        if (c < f->channels)
+            finish_part(f, c, sums + at + c, more ? more + c : NULL, 1, y ? y + c : NULL,
+                        z ? z + c : NULL);
+    }
+}
+
+/* Few channels keep their factors in registers. */
 void lq_finish_sums_avx512(const struct lq_finish *f, const int32_t *sums, const float *addend,
                            int pixels, float *ret_y, float *ret_z)
 {
-    int block = f->channels <= FEW_CHANNELS ? pixels : 1;
-
-    for (int pixel = 0; pixel < pixels; pixel += block)
-        for (int c = 0; c < f->channels; c += LANES) {
-            size_t at = (size_t)pixel * (size_t)f->channels + (size_t)c;
-            finish_part(f, c, sums + at, addend ? addend + at : NULL, block,
-                        ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
-        }
+    if (f->channels > FEW_CHANNELS) {
+        finish_pixels(f, sums, addend, pixels, ret_y, ret_z);
+        return;
+    }
+    for (int c = 0; c < f->channels; c += LANES)
+        finish_part(f, c, sums + c, addend ? addend + c : NULL, pixels, ret_y ? ret_y + c : NULL,
+                    ret_z ? ret_z + c : NULL);
 }
 
 /* Taps from..to-1 of each line. */
