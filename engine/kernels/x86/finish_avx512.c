@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <stdbool.h>
 
 enum { LANES = 16, FEW_CHANNELS = 64 };
@@ -59,9 +60,15 @@ static inline __attribute__((always_inline)) void store(float *to, __mmask16 mas
         _mm512_mask_storeu_ps(to, mask, y);
 }
 
+static bool bounds(struct lq_clamp to)
+{
+    return to.min > -INFINITY || to.max < INFINITY;
+}
+
+/* bounded: the first two clamps do something. */
 static inline __attribute__((always_inline)) void
-finish_lanes(const struct lq_finish *f, const struct lanes *l, bool whole, const int32_t *sums,
-             const float *addend, int pixels, float *ret_y, float *ret_z)
+finish_lanes(const struct lq_finish *f, const struct lanes *l, bool whole, bool bounded,
+             const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
 {
     size_t at = 0, channels = (size_t)f->channels;
 
@@ -70,9 +77,13 @@ finish_lanes(const struct lq_finish *f, const struct lanes *l, bool whole, const
             whole ? _mm512_loadu_si512(sums + at) : _mm512_maskz_loadu_epi32(l->mask, sums + at);
         __m512 y = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, l->offset));
 
-        y = clamp(_mm512_add_ps(_mm512_mul_ps(l->scale, y), l->shift), f->first);
+        y = _mm512_add_ps(_mm512_mul_ps(l->scale, y), l->shift);
+        if (bounded)
+            y = clamp(y, f->first);
         if (addend)
-            y = clamp(_mm512_add_ps(y, load(addend + at, l->mask, whole)), f->added);
+            y = _mm512_add_ps(y, load(addend + at, l->mask, whole));
+        if (addend && bounded)
+            y = clamp(y, f->added);
         if (ret_y)
             store(ret_y + at, l->mask, whole, y);
         if (!ret_z)
@@ -87,19 +98,21 @@ finish_lanes(const struct lq_finish *f, const struct lanes *l, bool whole, const
 static void finish_part(const struct lq_finish *f, int c, const int32_t *sums, const float *addend,
                         int pixels, float *ret_y, float *ret_z)
 {
-    struct lanes l = lanes_of(f, c);
+    const struct lq_finish finish = *f; /* what is stored cannot change it */
+    const struct lanes l = lanes_of(f, c);
 
-    if (f->channels - c >= LANES)
-        finish_lanes(f, &l, true, sums, addend, pixels, ret_y, ret_z);
+    if (f->channels - c < LANES)
+        finish_lanes(&finish, &l, false, true, sums, addend, pixels, ret_y, ret_z);
+    else if (bounds(f->first) || bounds(f->added))
+        finish_lanes(&finish, &l, true, true, sums, addend, pixels, ret_y, ret_z);
     else
-        finish_lanes(f, &l, false, sums, addend, pixels, ret_y, ret_z);
+        finish_lanes(&finish, &l, true, false, sums, addend, pixels, ret_y, ret_z);
 }
 
 /* Whole vectors of a pixel, in the order in which they lie; where they end. */
-static inline __attribute__((always_inline)) int finish_pixel(const struct lq_finish *f,
-                                                              const int32_t *sums,
-                                                              const float *addend, bool affine,
-                                                              float *ret_y, float *ret_z)
+static inline __attribute__((always_inline)) int
+finish_pixel(const struct lq_finish *f, const bool bounded, const int32_t *sums,
+             const float *addend, float *ret_y, float *ret_z)
 {
     int c = 0;
 
@@ -110,14 +123,18 @@ static inline __attribute__((always_inline)) int finish_pixel(const struct lq_fi
             sum = _mm512_add_epi32(sum, _mm512_loadu_si512(f->offset + c));
         __m512 y = _mm512_mul_ps(_mm512_loadu_ps(f->scale + c), _mm512_cvtepi32_ps(sum));
 
-        y = clamp(_mm512_add_ps(y, _mm512_loadu_ps(f->shift + c)), f->first);
+        y = _mm512_add_ps(y, _mm512_loadu_ps(f->shift + c));
+        if (bounded)
+            y = clamp(y, f->first);
         if (addend)
-            y = clamp(_mm512_add_ps(y, _mm512_loadu_ps(addend + c)), f->added);
+            y = _mm512_add_ps(y, _mm512_loadu_ps(addend + c));
+        if (addend && bounded)
+            y = clamp(y, f->added);
         if (ret_y)
             _mm512_storeu_ps(ret_y + c, y);
         if (!ret_z)
             continue;
-        if (affine)
+        if (f->next_scale)
             y = _mm512_add_ps(_mm512_mul_ps(_mm512_loadu_ps(f->next_scale + c), y),
                               _mm512_loadu_ps(f->next_shift + c));
         _mm512_storeu_ps(ret_z + c, clamp(y, f->next));
@@ -126,23 +143,23 @@ static inline __attribute__((always_inline)) int finish_pixel(const struct lq_fi
 }
 
 /* Maps of many channels are so large that they had better be read and written in order. */
-static void finish_pixels(const struct lq_finish *f, const int32_t *sums, const float *addend,
-                          int pixels, float *ret_y, float *ret_z)
+static inline __attribute__((always_inline)) void
+finish_pixels(const struct lq_finish *f, const bool bounded, const int32_t *sums,
+              const float *addend, int pixels, float *ret_y, float *ret_z)
 {
-    size_t at = 0, channels = (size_t)f->channels;
+    const struct lq_finish finish = *f; /* what is stored cannot change it */
+    size_t channels = (size_t)f->channels;
 
-    for (int pixel = 0; pixel < pixels; pixel++, at += channels) {
-        const float *more = addend ? addend + at : NULL;
-        float *y = ret_y ? ret_y + at : NULL, *z = ret_z ? ret_z + at : NULL;
-        int c;
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        int c = finish_pixel(&finish, bounded, sums, addend, ret_y, ret_z);
 
-        if (more && y && z && f->next_scale) /* the end of a block */
-            c = finish_pixel(f, sums + at, more, true, y, z);
-        else
-            c = finish_pixel(f, sums + at, more, f->next_scale, y, z);
-        if (c < f->channels)
-            finish_part(f, c, sums + at + c, more ? more + c : NULL, 1, y ? y + c : NULL,
-                        z ? z + c : NULL);
+        if (c < finish.channels)
+            finish_part(f, c, sums + c, addend ? addend + c : NULL, 1, ret_y ? ret_y + c : NULL,
+                        ret_z ? ret_z + c : NULL);
+        sums += channels;
+        addend = addend ? addend + channels : NULL;
+        ret_y = ret_y ? ret_y + channels : NULL;
+        ret_z = ret_z ? ret_z + channels : NULL;
     }
 }
 
@@ -150,13 +167,14 @@ static void finish_pixels(const struct lq_finish *f, const int32_t *sums, const 
 void lq_finish_sums_avx512(const struct lq_finish *f, const int32_t *sums, const float *addend,
                            int pixels, float *ret_y, float *ret_z)
 {
-    if (f->channels > FEW_CHANNELS) {
-        finish_pixels(f, sums, addend, pixels, ret_y, ret_z);
-        return;
-    }
-    for (int c = 0; c < f->channels; c += LANES)
-        finish_part(f, c, sums + c, addend ? addend + c : NULL, pixels, ret_y ? ret_y + c : NULL,
-                    ret_z ? ret_z + c : NULL);
+    if (f->channels <= FEW_CHANNELS)
+        for (int c = 0; c < f->channels; c += LANES)
+            finish_part(f, c, sums + c, addend ? addend + c : NULL, pixels,
+                        ret_y ? ret_y + c : NULL, ret_z ? ret_z + c : NULL);
+    else if (bounds(f->first) || bounds(f->added))
+        finish_pixels(f, true, sums, addend, pixels, ret_y, ret_z);
+    else
+        finish_pixels(f, false, sums, addend, pixels, ret_y, ret_z);
 }
 
 /* Taps from..to-1 of each line. */
