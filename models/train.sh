@@ -47,6 +47,7 @@ short*)
     # what each setting does in 8 epochs at 2/2, judged by a tenth of the training images, which is held out
     case $name in
     short) change= ;;
+    short-again) change="--seed 2" ;;
     short-uniform) change="--quantizer uniform" ;;
     short-steps) change="--schedule steps" ;;
     short-decay) change="--decay 1e-4" ;;
