@@ -46,8 +46,9 @@ static void release(struct app *app)
     jobs_stop(app->jobs);       /* a version that is being published needs the registry */
     batcher_stop(app->batcher); /* every request is replied to before the server ends */
     registry_stop(app->registry);
-    http_stop(app->http);
+    http_stop(app->http); /* until then, requests come and ask those that are stopped */
     jobs_close(app->jobs);
+    batcher_close(app->batcher);
     sampler_destroy(app->sampler);
     registry_close(app->registry);
     lq_engine_destroy(app->engine);

@@ -97,7 +97,8 @@ load 5000 >"$work/load" &
 loading=$!
 until [ "$(in_flight)" -gt 1 ] || ! kill -0 "$loading"; do :; done 2>/dev/null
 end TERM
-check 'ends with status 0' test $? = 0
+status=$?
+check "ends with status 0, not $status" test "$status" = 0
 wait "$loading"
 echo "drained under load: $(statuses "$work/load")"
 check 'answered all that it accepted' sh -c "! sed -n 's/^status //p' '$work/load' | grep -v '^200:\|^503:\|(curl 7)'"

@@ -287,6 +287,7 @@ int batcher_start(const struct config *config, struct batcher **ret_batcher, str
     }
     if (!started) {
         batcher_stop(batcher);
+        batcher_close(batcher);
         return error_set(error, LQ_ERR_MEMORY, "cannot start %d workers", workers);
     }
     *ret_batcher = batcher;
@@ -367,12 +368,19 @@ void batcher_stop(struct batcher *batcher)
     batcher->stopping = true;
     pthread_cond_broadcast(&batcher->filled);
     pthread_mutex_unlock(&batcher->lock);
-    for (int i = 0; i < batcher->gauge.workers; i++) {
+    for (int i = 0; i < batcher->gauge.workers; i++)
         pthread_join(batcher->workers[i].thread, NULL);
+    end_waiting(batcher);
+}
+
+void batcher_close(struct batcher *batcher)
+{
+    if (!batcher)
+        return;
+    for (int i = 0; i < batcher->gauge.workers; i++) {
         free(batcher->workers[i].pieces);
         free(batcher->workers[i].targets);
     }
-    end_waiting(batcher);
     pthread_cond_destroy(&batcher->filled);
     pthread_mutex_destroy(&batcher->lock);
     free(batcher->workers);

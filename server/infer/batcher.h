@@ -101,8 +101,11 @@ enum batcher_answer batcher_submit(struct batcher *batcher, struct generation *g
                                    struct batcher_job *job);
 /* Would a job be refused now? Counts as one that was. Any thread. */
 bool batcher_is_full(struct batcher *batcher, const struct generation *generation);
-/* Computes what workers have begun, ends what waits as STOPPED, then ends the workers. */
+/* Computes what workers have begun, ends what waits as STOPPED, then ends the workers. What is
+ * submitted from then on finds it full. NULL is fine, here and below. */
 void batcher_stop(struct batcher *batcher);
+/* Once stopped, and when nobody submits any more. */
+void batcher_close(struct batcher *batcher);
 
 /* For metrics. */
 struct batcher_gauge {

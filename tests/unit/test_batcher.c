@@ -74,7 +74,12 @@ static void start(struct bench *bench, int workers, const char *const *settings)
 
 static void stop(struct bench *bench)
 {
+    struct batcher_job late = {0}; /* as of a request that comes while the server ends */
+
     batcher_stop(bench->batcher);
+    ck_assert(!batcher_is_full(bench->batcher, bench->generation));
+    ck_assert_int_eq(batcher_submit(bench->batcher, bench->generation, &late), BATCHER_FULL);
+    batcher_close(bench->batcher);
     ck_assert_int_eq(atomic_load(&bench->generation->references), 1); /* every job let it go */
     generation_unref(bench->generation);
     stats_destroy(bench->stats);
