@@ -2,8 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,17 +15,20 @@
 
 /* What signals have asked for. */
 static sem_t asked;
-static volatile sig_atomic_t stop_asked, reload_asked;
+static atomic_bool stop_asked, reload_asked;
 
 /* Libraries have threads of their own, made before main, on which a signal may arrive: so it is
  * handled, wherever that is, rather than blocked and waited for. */
 static void on_signal(int signal_number)
 {
+    int kept = errno;
+
     if (signal_number == SIGHUP)
-        reload_asked = 1;
+        reload_asked = true;
     else
-        stop_asked = 1;
+        stop_asked = true;
     sem_post(&asked);
+    errno = kept;
 }
 
 static void catch_signals(void)
@@ -42,7 +47,7 @@ static void serve_until_stopped(struct app *app)
 {
     while (!stop_asked) {
         if (sem_wait(&asked) == 0 && reload_asked && !stop_asked) {
-            reload_asked = 0;
+            reload_asked = false;
             app_reload(app);
         }
     }
