@@ -27,7 +27,9 @@ untaught() {
 }
 
 quantized() {
-    untaught "$@" --teacher "$float" --distillation 0.5 --temperature 3
+    init=$1 bits=$2 epochs=$3
+    shift 3
+    untaught "$init" "$bits" "$epochs" --teacher "$float" --distillation 0.5 --temperature 3 "$@"
 }
 
 unknown() {
@@ -42,12 +44,13 @@ w2a2) quantized "$float" 2/2 60 "$@" ;;
 w2a2-longer) quantized "$work/w2a2-latent.lq" 2/2 60 --lr 0.03 "$@" ;;
 w2a2-gradient) quantized "$float" 2/2 60 --basis-rate 0.1 "$@" ;;
 w2a2-uniform) quantized "$float" 2/2 60 --quantizer uniform "$@" ;;
-short-untaught) untaught "$float" 2/2 8 --validate 10 "$@" ;;
 short*)
     # what each setting does in 8 epochs at 2/2, judged by a tenth of the training images, which is held out
+    how=quantized change=
     case $name in
-    short) change= ;;
+    short) ;;
     short-again) change="--seed 2" ;;
+    short-untaught) how=untaught ;;
     short-uniform) change="--quantizer uniform" ;;
     short-steps) change="--schedule steps" ;;
     short-decay) change="--decay 1e-4" ;;
@@ -59,7 +62,7 @@ short*)
     *) unknown ;;
     esac
     # shellcheck disable=SC2086 # options
-    quantized "$float" 2/2 8 --validate 10 $change "$@"
+    $how "$float" 2/2 8 --validate 10 $change "$@"
     ;;
 w1a2) quantized "$work/w2a2-latent.lq" 1/2 60 "$@" ;;
 *) unknown ;;

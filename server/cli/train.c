@@ -84,8 +84,7 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* A number; untouched where the option is not given. */
-/* positive: 0 would stand for the default. */
+/* A number; untouched where the option is not given. positive: 0 would stand for the default. */
 static int read_double(const struct cli_arguments *a, const char *option, bool positive,
                        double *value)
 {
