@@ -28,27 +28,16 @@ struct lanes {
     __m512 scale, shift, next_scale, next_shift;
 };
 
-static struct lanes lanes_of(const struct lq_finish *f, int c)
-{
-    __mmask16 mask = lanes_left(f->channels - c);
-    struct lanes l = {.mask = mask,
-                      .offset = _mm512_setzero_si512(),
-                      .scale = _mm512_maskz_loadu_ps(mask, f->scale + c),
-                      .shift = _mm512_maskz_loadu_ps(mask, f->shift + c)};
-
-    if (f->offset)
-        l.offset = _mm512_maskz_loadu_epi32(mask, f->offset + c);
-    if (f->next_scale) {
-        l.next_scale = _mm512_maskz_loadu_ps(mask, f->next_scale + c);
-        l.next_shift = _mm512_maskz_loadu_ps(mask, f->next_shift + c);
-    }
-    return l;
-}
-
 static inline __attribute__((always_inline)) __m512 load(const float *from, __mmask16 mask,
                                                          bool whole)
 {
     return whole ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(mask, from);
+}
+
+static inline __attribute__((always_inline)) __m512i load_ints(const int32_t *from, __mmask16 mask,
+                                                               bool whole)
+{
+    return whole ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi32(mask, from);
 }
 
 static inline __attribute__((always_inline)) void store(float *to, __mmask16 mask, bool whole,
@@ -60,121 +49,97 @@ static inline __attribute__((always_inline)) void store(float *to, __mmask16 mas
         _mm512_mask_storeu_ps(to, mask, y);
 }
 
+static inline __attribute__((always_inline)) struct lanes lanes_of(const struct lq_finish *f, int c,
+                                                                   bool whole)
+{
+    __mmask16 mask = lanes_left(f->channels - c);
+    struct lanes l = {.mask = mask,
+                      .offset = _mm512_setzero_si512(),
+                      .scale = load(f->scale + c, mask, whole),
+                      .shift = load(f->shift + c, mask, whole)};
+
+    if (f->offset)
+        l.offset = load_ints(f->offset + c, mask, whole);
+    if (f->next_scale) {
+        l.next_scale = load(f->next_scale + c, mask, whole);
+        l.next_shift = load(f->next_shift + c, mask, whole);
+    }
+    return l;
+}
+
 static bool bounds(struct lq_clamp to)
 {
     return to.min > -INFINITY || to.max < INFINITY;
 }
 
-/* bounded: the first two clamps do something. */
+/* A vector of a pixel. bounded: the first two clamps do something. */
 static inline __attribute__((always_inline)) void
-finish_lanes(const struct lq_finish *f, const struct lanes *l, bool whole, bool bounded,
-             const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
+finish_vector(const struct lq_finish *f, const struct lanes *l, bool whole, bool bounded,
+              const int32_t *sums, const float *addend, float *ret_y, float *ret_z)
 {
-    size_t at = 0, channels = (size_t)f->channels;
+    __m512i sum = _mm512_add_epi32(load_ints(sums, l->mask, whole), l->offset);
+    __m512 y = _mm512_add_ps(_mm512_mul_ps(l->scale, _mm512_cvtepi32_ps(sum)), l->shift);
 
-    for (int pixel = 0; pixel < pixels; pixel++, at += channels) {
-        __m512i sum =
-            whole ? _mm512_loadu_si512(sums + at) : _mm512_maskz_loadu_epi32(l->mask, sums + at);
-        __m512 y = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, l->offset));
-
-        y = _mm512_add_ps(_mm512_mul_ps(l->scale, y), l->shift);
-        if (bounded)
-            y = clamp(y, f->first);
-        if (addend)
-            y = _mm512_add_ps(y, load(addend + at, l->mask, whole));
-        if (addend && bounded)
-            y = clamp(y, f->added);
-        if (ret_y)
-            store(ret_y + at, l->mask, whole, y);
-        if (!ret_z)
-            continue;
-        if (f->next_scale)
-            y = _mm512_add_ps(_mm512_mul_ps(l->next_scale, y), l->next_shift);
-        store(ret_z + at, l->mask, whole, clamp(y, f->next));
-    }
+    if (bounded)
+        y = clamp(y, f->first);
+    if (addend)
+        y = _mm512_add_ps(y, load(addend, l->mask, whole));
+    if (addend && bounded)
+        y = clamp(y, f->added);
+    if (ret_y)
+        store(ret_y, l->mask, whole, y);
+    if (!ret_z)
+        return;
+    if (f->next_scale)
+        y = _mm512_add_ps(_mm512_mul_ps(l->next_scale, y), l->next_shift);
+    store(ret_z, l->mask, whole, clamp(y, f->next));
 }
 
 /* 16 channels from c on, of `pixels` pixels. */
-static void finish_part(const struct lq_finish *f, int c, const int32_t *sums, const float *addend,
-                        int pixels, float *ret_y, float *ret_z)
-{
-    const struct lq_finish finish = *f; /* what is stored cannot change it */
-    const struct lanes l = lanes_of(f, c);
-
-    if (f->channels - c < LANES)
-        finish_lanes(&finish, &l, false, true, sums, addend, pixels, ret_y, ret_z);
-    else if (bounds(f->first) || bounds(f->added))
-        finish_lanes(&finish, &l, true, true, sums, addend, pixels, ret_y, ret_z);
-    else
-        finish_lanes(&finish, &l, true, false, sums, addend, pixels, ret_y, ret_z);
-}
-
-/* Whole vectors of a pixel, in the order in which they lie; where they end. */
-static inline __attribute__((always_inline)) int
-finish_pixel(const struct lq_finish *f, const bool bounded, const int32_t *sums,
-             const float *addend, float *ret_y, float *ret_z)
-{
-    int c = 0;
-
-    for (; c + LANES <= f->channels; c += LANES) {
-        __m512i sum = _mm512_loadu_si512(sums + c);
-
-        if (f->offset)
-            sum = _mm512_add_epi32(sum, _mm512_loadu_si512(f->offset + c));
-        __m512 y = _mm512_mul_ps(_mm512_loadu_ps(f->scale + c), _mm512_cvtepi32_ps(sum));
-
-        y = _mm512_add_ps(y, _mm512_loadu_ps(f->shift + c));
-        if (bounded)
-            y = clamp(y, f->first);
-        if (addend)
-            y = _mm512_add_ps(y, _mm512_loadu_ps(addend + c));
-        if (addend && bounded)
-            y = clamp(y, f->added);
-        if (ret_y)
-            _mm512_storeu_ps(ret_y + c, y);
-        if (!ret_z)
-            continue;
-        if (f->next_scale)
-            y = _mm512_add_ps(_mm512_mul_ps(_mm512_loadu_ps(f->next_scale + c), y),
-                              _mm512_loadu_ps(f->next_shift + c));
-        _mm512_storeu_ps(ret_z + c, clamp(y, f->next));
-    }
-    return c;
-}
-
-/* Maps of many channels are so large that they had better be read and written in order. */
 static inline __attribute__((always_inline)) void
-finish_pixels(const struct lq_finish *f, const bool bounded, const int32_t *sums,
-              const float *addend, int pixels, float *ret_y, float *ret_z)
+finish_lanes(const struct lq_finish *f, int c, bool whole, bool bounded, const int32_t *sums,
+             const float *addend, int pixels, float *ret_y, float *ret_z)
 {
-    const struct lq_finish finish = *f; /* what is stored cannot change it */
-    size_t channels = (size_t)f->channels;
+    const struct lanes l = lanes_of(f, c, whole);
+    size_t at = (size_t)c, channels = (size_t)f->channels;
 
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        int c = finish_pixel(&finish, bounded, sums, addend, ret_y, ret_z);
+    for (int pixel = 0; pixel < pixels; pixel++, at += channels)
+        finish_vector(f, &l, whole, bounded, sums + at, addend ? addend + at : NULL,
+                      ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
+}
 
-        if (c < finish.channels)
-            finish_part(f, c, sums + c, addend ? addend + c : NULL, 1, ret_y ? ret_y + c : NULL,
-                        ret_z ? ret_z + c : NULL);
-        sums += channels;
-        addend = addend ? addend + channels : NULL;
-        ret_y = ret_y ? ret_y + channels : NULL;
-        ret_z = ret_z ? ret_z + channels : NULL;
+/* Few channels keep their factors in registers; maps of many are so large that they had better be
+ * read and written in order. */
+static inline __attribute__((always_inline)) void finish(const struct lq_finish *given,
+                                                         bool bounded, const int32_t *sums,
+                                                         const float *addend, int pixels,
+                                                         float *ret_y, float *ret_z)
+{
+    const struct lq_finish f = *given; /* what is stored cannot change it */
+    int block = f.channels <= FEW_CHANNELS ? pixels : 1;
+    size_t step = (size_t)block * (size_t)f.channels;
+
+    for (int pixel = 0; pixel < pixels; pixel += block) {
+        int c = 0;
+
+        for (; c + LANES <= f.channels; c += LANES)
+            finish_lanes(&f, c, true, bounded, sums, addend, block, ret_y, ret_z);
+        if (c < f.channels)
+            finish_lanes(&f, c, false, bounded, sums, addend, block, ret_y, ret_z);
+        sums += step;
+        addend = addend ? addend + step : NULL;
+        ret_y = ret_y ? ret_y + step : NULL;
+        ret_z = ret_z ? ret_z + step : NULL;
     }
 }
 
-/* Few channels keep their factors in registers. */
 void lq_finish_sums_avx512(const struct lq_finish *f, const int32_t *sums, const float *addend,
                            int pixels, float *ret_y, float *ret_z)
 {
-    if (f->channels <= FEW_CHANNELS)
-        for (int c = 0; c < f->channels; c += LANES)
-            finish_part(f, c, sums + c, addend ? addend + c : NULL, pixels,
-                        ret_y ? ret_y + c : NULL, ret_z ? ret_z + c : NULL);
-    else if (bounds(f->first) || bounds(f->added))
-        finish_pixels(f, true, sums, addend, pixels, ret_y, ret_z);
+    if (bounds(f->first) || bounds(f->added))
+        finish(f, true, sums, addend, pixels, ret_y, ret_z);
     else
-        finish_pixels(f, false, sums, addend, pixels, ret_y, ret_z);
+        finish(f, false, sums, addend, pixels, ret_y, ret_z);
 }
 
 /* Taps from..to-1 of each line. */
