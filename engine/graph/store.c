@@ -5,7 +5,6 @@
  * It follows from who reads them: codes or integer levels if all readers are quantized layers, else
  * the dequantized floats.
  */
-#include <limits.h>
 #include <string.h>
 
 #include "graph/lower_internal.h"
@@ -32,27 +31,25 @@ static bool prefers_planes(const struct lq_lowering *l, const struct lq_node *la
                l->options->kernels->plane_pairs * channels;
 }
 
-/* Of the value; INT_MAX where some are negative. */
-static int largest_level(const struct lq_lowering *l, int value)
+/* Of a value that a quantize node makes. */
+static struct lq_snapped_basis basis_of(const struct lq_lowering *l, int value)
 {
     struct lq_snapped_basis basis;
-    int largest = 0;
 
     lq_node_basis(&l->graph->nodes[l->graph->values[value].producer], &basis);
-    for (int bit = 0; bit < basis.bits; bit++) {
-        if (basis.integers[bit] < 0)
-            return INT_MAX;
-        largest += basis.integers[bit];
-    }
-    return largest;
+    return basis;
 }
 
 /* Levels of the value and of the layer's weights fit bytes, and a kernel's sums of them are exact.
  */
 static bool fits_bytes(const struct lq_lowering *l, const struct lq_node *layer, int value)
 {
-    int largest = largest_level(l, value);
+    struct lq_snapped_basis basis = basis_of(l, value);
+    int largest = lq_snapped_largest(&basis);
 
+    for (int bit = 0; bit < basis.bits; bit++)
+        if (basis.integers[bit] < 0)
+            return false;
     return largest <= 255 && layer->attributes.grid <= 127 &&
            largest * layer->attributes.grid <= l->options->kernels->bytes_bound;
 }
@@ -61,12 +58,13 @@ static bool fits_bytes(const struct lq_lowering *l, const struct lq_node *layer,
 static bool prefers_bytes(const struct lq_lowering *l, const struct lq_node *layer, int value)
 {
     const struct lq_kernels *kernels = l->options->kernels;
-    int pairs = layer->attributes.bits * l->buffers[value].bits;
+    struct lq_snapped_basis basis = basis_of(l, value);
+    int pairs = layer->attributes.bits * basis.bits;
 
     return layer->kind == LQ_OP_CONV && fits_bytes(l, layer, value) &&
            pairs >= kernels->square_pairs + (layer->attributes.grid > LQ_SQUARE_GRID) &&
            lq_squares_pay(kernels, &layer->attributes, lq_shape_map(&l->graph->values[value].shape),
-                          largest_level(l, value));
+                          lq_snapped_largest(&basis));
 }
 
 /* Activations that meet in one sum, channels rounded up to a multiple of `codes`. */

@@ -147,15 +147,6 @@ static bool code_rows(const void *state, const void *input, int first, int last,
     return s->kernels.encode_nibbles(&nibbles, encode, ret_codes);
 }
 
-static int largest_level(const struct lq_snapped_basis *basis)
-{
-    int largest = 0;
-
-    for (int bit = 0; bit < basis->bits; bit++)
-        largest += basis->integers[bit] > 0 ? basis->integers[bit] : 0;
-    return largest;
-}
-
 /* Elements along k that kernels take together. */
 static int depth_of(enum lq_store store)
 {
@@ -244,7 +235,7 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     status = lq_weights_levels(spec, &s->paneling, g->length, levels, error);
     if (status == LQ_OK && s->store == LQ_STORE_BYTES && kernels->bytes_in_pieces)
         s->piece = lq_weights_piece(&s->paneling, levels, g->length, s->rows.run,
-                                    largest_level(spec->input_basis));
+                                    lq_snapped_largest(spec->input_basis));
     return status;
 }
 
@@ -306,8 +297,8 @@ static void init_rows(struct state *s, const struct lq_step_spec *spec)
     s->rows = (struct lq_rows){.width = g->out.width, .runs = 1, .run = length};
     s->rows.step = (size_t)length * (planes ? (size_t)s->a_bits : 1);
     s->rows.line = s->rows.step * (size_t)g->out.width;
-    if (s->store == LQ_STORE_BYTES &&
-        lq_squares_pay(&s->kernels, spec->attributes, g->in, largest_level(spec->input_basis))) {
+    if (s->store == LQ_STORE_BYTES && lq_squares_pay(&s->kernels, spec->attributes, g->in,
+                                                     lq_snapped_largest(spec->input_basis))) {
         s->way = WAY_SQUARES;
     } else if (g->groups == 1 && g->pointwise) {
         s->way = WAY_PIXELS;

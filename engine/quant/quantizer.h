@@ -39,6 +39,16 @@ struct lq_snapped_basis {
     float scale; /* > 0 */
 };
 
+/* The largest level of an unsigned one. */
+static inline int lq_snapped_largest(const struct lq_snapped_basis *basis)
+{
+    int largest = 0;
+
+    for (int bit = 0; bit < basis->bits; bit++)
+        largest += basis->integers[bit] > 0 ? basis->integers[bit] : 0;
+    return largest;
+}
+
 /* Derives levels, codes and thresholds from a basis of finite numbers, of any sign and order. */
 void lq_quantizer_init(struct lq_quantizer *quantizer, enum lq_code_kind kind, int bits,
                        const float *basis);

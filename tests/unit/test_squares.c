@@ -10,7 +10,6 @@
 
 #include "base/arena.h"
 #include "base/cpu.h"
-#include "ops/op.h"
 #include "support/suite.h"
 #include "support/tiers.h"
 
