@@ -22,6 +22,10 @@
 /* While it drains: open connections that bring no request for so long are closed. */
 #define QUIET_US 50000
 
+/* How long the library may take to accept what waits at a socket that is about to be closed: all
+ * its places may be taken. */
+#define BACKLOG_US 1000000
+
 static int start_listener(struct http_listener *listener, int64_t threads, int64_t connections,
                           struct lq_error *error)
 {
@@ -153,35 +157,28 @@ int http_reload(struct http_server *server, struct lq_error *error)
                : LQ_OK;
 }
 
-/* Hands over what the kernel has accepted already: closing the socket would reset it. */
-static void take_backlog(struct http_listener *listener)
+/* Waits until the library has accepted what the kernel has: closing the socket would reset it. To
+ * accept it ourselves and hand it over is no way: beyond its limit of connections the library keeps
+ * a lock for good (0.9.75). */
+static void await_backlog(const struct http_listener *listener, int64_t until_us)
 {
-    for (;;) {
-        struct pollfd ready = {.fd = listener->fd, .events = POLLIN};
-        struct sockaddr_storage address;
-        socklen_t length = sizeof(address);
-        int fd = -1;
+    const struct timespec pause = {.tv_nsec = 500000};
+    struct pollfd waiting = {.fd = listener->fd, .events = POLLIN};
 
-        if (poll(&ready, 1, 0) > 0)
-            fd = accept4(listener->fd, (struct sockaddr *)&address, &length,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
-            return;
-        if (MHD_add_connection(listener->daemon, fd, (struct sockaddr *)&address, length) !=
-            MHD_YES)
-            return; /* the library has closed it */
-    }
+    while (poll(&waiting, 1, 0) > 0 && clock_now_us() < until_us)
+        nanosleep(&pause, NULL);
 }
 
-/* No new connections. The library leaves the socket to us. */
-static void quiesce(struct http_server *server)
+/* No new connections, but those that wait and are accepted until then. The library leaves the
+ * socket to us. */
+static void quiesce(struct http_server *server, int64_t until_us)
 {
     for (int i = 0; i < server->listener_count; i++) {
         struct http_listener *listener = &server->listeners[i];
 
         if (listener->daemon && !listener->quiet) {
+            await_backlog(listener, until_us);
             MHD_quiesce_daemon(listener->daemon);
-            take_backlog(listener);
             /* refuses from now on; closed when the library's threads, which may still be about to
              * stop watching it, have ended */
             shutdown(listener->fd, SHUT_RDWR);
@@ -215,15 +212,14 @@ void http_drain(struct http_server *server, int64_t timeout_us)
     bool busy = true;
 
     atomic_store(&server->draining, true); /* every reply now ends its connection */
-    quiesce(server);
+    quiesce(server, clock_now_us() + BACKLOG_US);
     pthread_mutex_lock(&server->lock);
     while (busy && clock_now_us() < until_us) {
         int64_t quiet_us = clock_now_us() + QUIET_US;
         unsigned long long requests = atomic_load(&server->next_id);
 
-        if (atomic_load(&server->requests) > 0)
-            wait_drained(server, until_us);
-        else if (server->connections) /* a request may be on its way */
+        http_drop_unfinished(server);
+        if (atomic_load(&server->requests) > 0 || server->connections) /* one may be on its way */
             wait_drained(server, quiet_us < until_us ? quiet_us : until_us);
         busy = atomic_load(&server->requests) > 0 || requests != atomic_load(&server->next_id) ||
                has_input(server);
@@ -235,7 +231,7 @@ void http_stop(struct http_server *server)
 {
     if (!server)
         return;
-    quiesce(server);
+    quiesce(server, 0);
     http_resume_everywhere(server); /* the library ends no suspended connection */
     for (int i = 0; i < server->listener_count; i++) {
         if (server->listeners[i].daemon)

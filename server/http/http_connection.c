@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "clock.h"
@@ -121,6 +122,25 @@ static int64_t reap_late(struct http_server *server)
             earliest_us = next / 4;
     }
     return earliest_us;
+}
+
+/* What came together with its end the library may have read without seeing that end. A request
+ * whose last bytes it has just read looks the same for a moment. */
+void http_drop_unfinished(struct http_server *server)
+{
+    int64_t now_us = clock_now_us();
+
+    for (struct connection *c = server->connections; c; c = c->next) {
+        int unread = 0;
+
+        if (atomic_load(&c->deadline) % 4 != DEADLINE_TELL || !http_peer_left(c) ||
+            ioctl(c->fd, FIONREAD, &unread) != 0 || unread > 0)
+            c->left_us = 0;
+        else if (!c->left_us)
+            c->left_us = now_us;
+        else if (now_us - c->left_us > (int64_t)LOOK_MS * 1000)
+            shutdown(c->fd, SHUT_RDWR);
+    }
 }
 
 void *http_reaper_main(void *argument)

@@ -43,6 +43,7 @@ struct connection {
     struct connection *next, *previous;
     int fd;
     atomic_llong deadline; /* microseconds * 4, and an enum deadline_kind; 0: none */
+    int64_t left_us; /* since when its client is known to have left its request unfinished; 0 */
     bool encrypted, late;
     char client[INET6_ADDRSTRLEN];
     struct client *peer; /* NULL: without limits */
@@ -153,6 +154,9 @@ void http_set_idle_deadline(struct http_server *server, struct connection *conne
 bool http_peer_left(const struct connection *connection);
 /* Has its deadline passed? */
 bool http_is_late(struct http_server *server, const struct connection *connection);
+/* Shuts the sockets of clients that will not send the rest of their requests. To be called again
+ * and again; server->lock is held. */
+void http_drop_unfinished(struct http_server *server);
 /* A thread's main: shuts the sockets of connections that are late, until server->stopping. */
 void *http_reaper_main(void *server);
 /* The library's, for a socket that opens or closes. */

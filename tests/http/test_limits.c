@@ -1,4 +1,5 @@
-/* test_limits.c - what one client may take: requests in a second, connections at once.
+/* test_limits.c - what one client may take: requests in a second, connections at once; and how
+ * those that may not come in are told.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -146,6 +147,44 @@ START_TEST(the_admin_when_all_is_taken)
 }
 END_TEST
 
+/* All places are taken, and more wait for one: when the server is to end and the places become
+ * free, those are answered still. */
+START_TEST(the_end_when_all_is_taken)
+{
+    static const char get[] = "GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    enum { PLACES = 4, WAITING = 12 };
+
+    for (int round = 0; round < 3; round++) {
+        struct daemon d;
+        int held[PLACES], waiting[WAITING];
+
+        daemon_start(&d,
+                     (const char *const[]){"--max-connections", "4", "--http-threads", "2", NULL});
+        for (int i = 0; i < PLACES; i++) {
+            held[i] = daemon_connect(&d);
+            ck_assert_int_gt(send(held[i], get, strlen(get), 0), 0);
+            struct answer answer = daemon_read(held[i]);
+            ck_assert_int_eq(answer.status, 200);
+            answer_free(&answer);
+        }
+        for (int i = 0; i < WAITING; i++) {
+            waiting[i] = daemon_connect(&d);
+            ck_assert_int_gt(send(waiting[i], get, strlen(get), 0), 0);
+        }
+        kill(d.pid, SIGTERM);
+        for (int i = 0; i < PLACES; i++)
+            close(held[i]);
+        for (int i = 0; i < WAITING; i++) {
+            struct answer answer = daemon_read(waiting[i]);
+            ck_assert_int_eq(answer.status, 200);
+            answer_free(&answer);
+            close(waiting[i]);
+        }
+        ck_assert_int_eq(daemon_stop(&d), 0);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("limits");
@@ -155,5 +194,6 @@ int main(void)
     tcase_add_test(tests, on_one_connection);
     tcase_add_test(tests, connections_at_once);
     tcase_add_test(tests, the_admin_when_all_is_taken);
+    tcase_add_test(tests, the_end_when_all_is_taken);
     return suite_main("limits", tests);
 }
