@@ -69,6 +69,9 @@
     X(queue_length, INT, "64", 1, 1000000,                                                         \
       "requests that may wait for a worker, of each model; 503 beyond")                            \
     X(retry_after_s, INT, "1", 1, 3600, "Retry-After of a 503")                                    \
+    X(refusal_delay_ms, INT, "25", 0, 10000,                                                       \
+      "until the 503 of a full queue, or the 429 of rate_limit, is sent: clients that ask again "  \
+      "at once would keep the server from what it has taken on")                                   \
     X(max_batch_request, INT, "64", 1, 65536, "images in one inference request")                   \
     X(max_image_bytes, INT, "16777216", 64, 1073741824, "of an encoded image")                     \
     X(max_image_pixels, INT, "33554432", 1, 1073741824, "width x height of an image")              \

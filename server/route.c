@@ -132,6 +132,7 @@ static bool find_model(struct app *app, struct http_request *request, const stru
 static void reply_full(struct app *app, struct http_request *request)
 {
     http_count_rejection(request, METRICS_REJECTED_QUEUE_FULL);
+    http_delay(request);
     reply_busy(request, app->config.retry_after_s, "the queue is full");
 }
 

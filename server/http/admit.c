@@ -68,6 +68,7 @@ bool admit_client(struct http_request *request)
     if (wait_ns == 0)
         return true;
     http_count_rejection(request, METRICS_REJECTED_RATE_LIMIT);
+    http_delay(request);
     return refuse_client(request, wait_ns, "too many requests from your address");
 }
 

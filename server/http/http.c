@@ -214,6 +214,7 @@ void http_drain(struct http_server *server, int64_t timeout_us)
     atomic_store(&server->draining, true); /* every reply now ends its connection */
     quiesce(server, clock_now_us() + BACKLOG_US);
     pthread_mutex_lock(&server->lock);
+    http_resume_delayed(server, INT64_MAX);
     while (busy && clock_now_us() < until_us) {
         int64_t quiet_us = clock_now_us() + QUIET_US;
         unsigned long long requests = atomic_load(&server->next_id);
@@ -231,6 +232,7 @@ void http_stop(struct http_server *server)
 {
     if (!server)
         return;
+    atomic_store(&server->draining, true);
     quiesce(server, 0);
     http_resume_everywhere(server); /* the library ends no suspended connection */
     for (int i = 0; i < server->listener_count; i++) {

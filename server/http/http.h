@@ -72,6 +72,9 @@ bool http_has_too_many_connections(const struct http_request *request);
 int64_t http_wait_ns(struct http_request *request);
 /* The connection closes behind the reply. */
 void http_close(struct http_request *request);
+/* The reply that follows, before the handler returns, is sent when `refusal_delay_ms` have passed,
+ * or the server ends. */
+void http_delay(struct http_request *request);
 
 /* What the service knows of a request, for the log and the metrics. The index of its route, -1
  * until it is set; the names of the token and of the model, copied; what a stage took, which adds

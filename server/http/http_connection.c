@@ -149,10 +149,13 @@ void *http_reaper_main(void *argument)
 
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
-        int64_t wake_us;
+        int64_t wake_us, due_us;
 
         atomic_store(&server->wake_us, INT64_MAX);
         wake_us = reap_late(server);
+        due_us = http_resume_delayed(server, clock_now_us());
+        if (due_us < wake_us)
+            wake_us = due_us;
         atomic_store(&server->wake_us, wake_us);
         if (wake_us == INT64_MAX) {
             pthread_cond_wait(&server->reap, &server->lock);

@@ -154,6 +154,8 @@ static enum MHD_Result dispatch(struct http_request *request)
         reply_refusal(request);
     else if (!request->replied)
         service->handle(service->context, request);
+    if (request->delayed && http_suspend_delayed(request))
+        return MHD_YES;
     pthread_mutex_lock(&request->lock);
     replied = request->replied;
     if (!replied) {

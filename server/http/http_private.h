@@ -82,6 +82,7 @@ struct http_server {
     pthread_cond_t drained;     /* requests fell to 0 */
     struct connection *connections;
     struct http_thread *threads;
+    struct http_request *first_delayed, *last_delayed; /* in the order in which they come due */
     bool stopping, reaping;
     pthread_t reaper;
 };
@@ -104,10 +105,10 @@ struct http_request {
     size_t body_size, body_room;
     struct compress_reader *inflater; /* NULL: the body comes as it is */
     int64_t drained;                  /* bytes of a body that nobody wants */
-    int64_t start_ns;
+    int64_t start_ns, due_us;         /* due_us: of a delayed one */
     int refusal; /* status that the request gets when its body has been read away; 0: none */
     const char *refusal_text;
-    bool begun, dispatched, recorded, closing;
+    bool begun, dispatched, recorded, closing, delayed;
     struct {
         const char *name;
         char value[128];
@@ -197,6 +198,11 @@ void http_resume(struct http_request *request);
 /* What the calling one of the library's threads still has to resume. To be called in every callback
  * that may be the first one behind a reply. */
 void http_resume_ready(void);
+/* Suspends a request that has been replied to until its delay has passed; false: nothing is delayed
+ * any more, for the server ends. */
+bool http_suspend_delayed(struct http_request *request);
+/* Resumes those that are due at `now_us`; server->lock is held. When the next one will be. */
+int64_t http_resume_delayed(struct http_server *server, int64_t now_us);
 /* The same for all threads, which may be about to end. */
 void http_resume_everywhere(struct http_server *server);
 /* They have ended. */

@@ -59,6 +59,11 @@ void http_close(struct http_request *request)
     request->closing = true;
 }
 
+void http_delay(struct http_request *request)
+{
+    request->delayed = request->server->config->refusal_delay_ms > 0;
+}
+
 bool http_is_admin(const struct http_request *request)
 {
     return request->listener->admin;

@@ -11,6 +11,11 @@
 
 #include <stdlib.h>
 
+#include "clock.h"
+
+/* Delayed replies come due at multiples of it, so that those of many clients wake a thread once. */
+#define DUE_STEP_US 5000
+
 /* What this thread, of the library's, is to resume. */
 static _Thread_local struct http_thread *here;
 
@@ -59,9 +64,47 @@ void http_free_threads(struct http_server *server)
     }
 }
 
+bool http_suspend_delayed(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    int64_t due_us = clock_now_us() + server->config->refusal_delay_ms * 1000;
+    bool delayed;
+
+    pthread_mutex_lock(&server->lock);
+    delayed = !atomic_load(&server->draining);
+    if (delayed) {
+        MHD_suspend_connection(request->library);
+        request->due_us = (due_us / DUE_STEP_US + 1) * DUE_STEP_US;
+        request->next = NULL;
+        if (server->first_delayed)
+            server->last_delayed->next = request;
+        else
+            server->first_delayed = request;
+        server->last_delayed = request;
+        if (request->due_us < atomic_load(&server->wake_us))
+            pthread_cond_signal(&server->reap);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return delayed;
+}
+
+int64_t http_resume_delayed(struct http_server *server, int64_t now_us)
+{
+    struct http_request *request;
+
+    http_hold_replies();
+    while ((request = server->first_delayed) && request->due_us <= now_us) {
+        server->first_delayed = request->next;
+        http_resume(request);
+    }
+    http_release_replies();
+    return request ? request->due_us : INT64_MAX;
+}
+
 void http_resume_everywhere(struct http_server *server)
 {
     pthread_mutex_lock(&server->lock);
+    http_resume_delayed(server, INT64_MAX);
     for (struct http_thread *thread = server->threads; thread; thread = thread->next)
         resume_all(thread);
     pthread_mutex_unlock(&server->lock);

@@ -44,6 +44,7 @@ static struct {
 
 static struct times served, refused;
 static long other, errors, held_back;
+static int waiting; /* connections */
 
 static int64_t now_ns(void)
 {
@@ -114,7 +115,9 @@ static void receive(struct connection *c)
     if (piece <= 0) {
         if (piece == 0 || errno != EAGAIN) {
             errors++;
-            c->waiting = true; /* never again */
+            if (!c->waiting) /* never again */
+                waiting++;
+            c->waiting = true;
             close(c->fd);
         }
         return;
@@ -133,17 +136,19 @@ static void receive(struct connection *c)
     else
         other++;
     c->waiting = false;
+    waiting--;
     c->got = 0;
 }
 
 static void send_one(struct connection *connections, int count, int *at, int picture)
 {
-    for (int i = 0; i < count; i++) {
+    while (waiting < count) {
         struct connection *c = &connections[ *at = (*at + 1) % count];
 
         if (c->waiting)
             continue;
         c->waiting = true;
+        waiting++;
         c->sent_ns = now_ns();
         if (write(c->fd, requests[picture].bytes, requests[picture].size) !=
             (ssize_t)requests[picture].size)

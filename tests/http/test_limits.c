@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/daemon.h"
@@ -80,6 +81,113 @@ START_TEST(on_one_connection)
         answer_free(&answer);
     }
     close(fd);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
+static double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* A refusal is held back, on its connection alone. */
+START_TEST(a_refusal_waits)
+{
+    static const char get[] = "GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct daemon d;
+
+    daemon_start(&d, (const char *const[]){"--rate-limit", "1", "--rate-burst", "1",
+                                           "--refusal-delay-ms", "200", NULL});
+    ck_assert_int_eq(ask(&d, "/v2"), 200);
+    int fd = daemon_connect(&d);
+    for (int i = 0; i < 3; i++) {
+        double start = seconds();
+        ck_assert_int_gt(send(fd, get, strlen(get), MSG_NOSIGNAL), 0);
+        ck_assert_int_eq(ask(&d, "/v2/health/live"), 200);
+        struct answer answer = daemon_read(fd);
+        ck_assert_int_eq(answer.status, 429);
+        ck_assert_double_ge(seconds() - start, 0.2);
+        answer_free(&answer);
+    }
+    close(fd);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+}
+END_TEST
+
+/* Unless the server ends. */
+START_TEST(a_refusal_at_the_end)
+{
+    static const char get[] = "GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct daemon d;
+
+    daemon_start(&d, (const char *const[]){"--rate-limit", "1", "--rate-burst", "1",
+                                           "--refusal-delay-ms", "10000", NULL});
+    ck_assert_int_eq(ask(&d, "/v2"), 200);
+    int fd = daemon_connect(&d), left = daemon_connect(&d);
+    ck_assert_int_gt(send(fd, get, strlen(get), MSG_NOSIGNAL), 0);
+    ck_assert_int_gt(send(left, get, strlen(get), MSG_NOSIGNAL), 0);
+    while (rejected(&d, "rate_limit") < 2)
+        ;
+    close(left);
+    double start = seconds();
+    kill(d.pid, SIGTERM);
+    struct answer answer = daemon_read(fd);
+    ck_assert_int_eq(answer.status, 429);
+    answer_free(&answer);
+    close(fd);
+    ck_assert_int_eq(daemon_stop(&d), 0);
+    ck_assert_double_lt(seconds() - start, 10);
+}
+END_TEST
+
+/* A client whose requests find the queue full is told so, and keeps its connection. */
+START_TEST(a_full_queue)
+{
+    enum { CLIENTS = 8, VALUES = 3 * 8 * 8, ROUNDS = 3000 };
+    static char body[CLIENTS * VALUES * 2 + 200], request[sizeof(body) + 200];
+    struct daemon d;
+    int fds[CLIENTS], refused = 0;
+    size_t size;
+
+    size = (size_t)sprintf(body, "{\"inputs\":[{\"name\":\"input\",\"datatype\":\"FP32\","
+                                 "\"shape\":[1,3,8,8],\"data\":[0");
+    for (int i = 1; i < VALUES; i++)
+        size += (size_t)sprintf(body + size, ",%d", i % 10);
+    size += (size_t)sprintf(body + size, "]}]}");
+    size = (size_t)sprintf(request,
+                           "POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n"
+                           "Content-Length: %zu\r\n\r\n%s",
+                           size, body);
+    daemon_start(&d, (const char *const[]){"--workers", "1", "--queue-length", "1", NULL});
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = daemon_connect(&d);
+    for (int round = 0; round < ROUNDS && !refused; round++) {
+        for (int i = 0; i < CLIENTS; i++)
+            ck_assert_int_eq(send(fds[i], request, size, MSG_NOSIGNAL), (ssize_t)size);
+        for (int i = 0; i < CLIENTS; i++) {
+            struct answer answer = daemon_read(fds[i]);
+            if (answer.status == 503) {
+                ck_assert_ptr_nonnull(strstr(answer.head, "Retry-After: 1"));
+                ck_assert_str_eq(answer.body, "{\"error\":\"the queue is full\"}");
+                refused++;
+            } else {
+                ck_assert_msg(answer.status == 200, "%d %s", answer.status, answer.body);
+            }
+            answer_free(&answer);
+        }
+    }
+    ck_assert_int_gt(refused, 0);
+    ck_assert(rejected(&d, "queue_full") == refused);
+    for (int i = 0; i < CLIENTS; i++) {
+        ck_assert_int_eq(send(fds[i], request, size, MSG_NOSIGNAL), (ssize_t)size);
+        struct answer answer = daemon_read(fds[i]);
+        ck_assert_int_eq(answer.status, 200);
+        answer_free(&answer);
+        close(fds[i]);
+    }
     ck_assert_int_eq(daemon_stop(&d), 0);
 }
 END_TEST
@@ -192,6 +300,9 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     tcase_add_test(tests, requests_in_a_second);
     tcase_add_test(tests, on_one_connection);
+    tcase_add_test(tests, a_refusal_waits);
+    tcase_add_test(tests, a_refusal_at_the_end);
+    tcase_add_test(tests, a_full_queue);
     tcase_add_test(tests, connections_at_once);
     tcase_add_test(tests, the_admin_when_all_is_taken);
     tcase_add_test(tests, the_end_when_all_is_taken);
