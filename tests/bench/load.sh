@@ -14,7 +14,7 @@
 #   NETWORK      of `lqnet new`, 2 bits; default resnet-20          SIDE   of the pictures, default 32
 #   EACH         seconds of one measurement, default 10              ROUNDS of those that are compared, default 3
 #   CONNECTIONS  default 64                                         FACTOR default 4
-#   PEAK         seconds for which the capacity is measured before the overload, default EACH
+#   PEAK         seconds for which the capacity is measured before the overload, and again behind it, default EACH
 #   MODEL        a .lq file instead of NETWORK
 #   PRIORITY     job_priority, default: the daemon's own             DATA   folder of labelled images (jobs); default: made
 #   SWAPS        models published under load, default 3
@@ -111,13 +111,15 @@ part_metadata() {
 }
 
 part_overload() {
-    local peak before after line
+    local first peak before after line
     start --access-log false
-    peak=$(rate "$(classify "${PEAK:-$seconds}" 32)")
-    line=$(flood "$peak" 2) # memory as it is under this load
+    first=$(rate "$(classify "${PEAK:-$seconds}" 32)")
+    line=$(flood "$first" 2) # memory as it is under this load
     before=$(resident)
-    line=$(flood "$peak" "$seconds")
+    line=$(flood "$first" "$seconds")
     after=$(resident)
+    peak=$(rate "$(classify "${PEAK:-$seconds}" 32)")
+    peak=$(awk -v a="$first" -v b="$peak" 'BEGIN { printf "%.1f", (a + b) / 2 }') # the machine's pace drifts
     echo "$line"
     echo "overload: $(echo "$line" | word served_per_s)/s of $peak/s at $factor times that," \
         "$(ratio "$(echo "$line" | word served_per_s)" "$peak"); refused within $(echo "$line" | word refused_p99_ms)" \
