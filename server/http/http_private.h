@@ -10,7 +10,7 @@
  * once with the head (the service admits it or not), again for each piece of the body, and a last
  * time when there is no more; then the handler runs. If it has not replied by the time it returns,
  * the connection is suspended, and the reply resumes it: on_request is called once more and queues
- * what is there.
+ * what is there. So is one whose reply is delayed, until the delay has passed.
  */
 #ifndef SERVER_HTTP_PRIVATE_H
 #define SERVER_HTTP_PRIVATE_H
@@ -198,8 +198,8 @@ void http_resume(struct http_request *request);
 /* What the calling one of the library's threads still has to resume. To be called in every callback
  * that may be the first one behind a reply. */
 void http_resume_ready(void);
-/* Suspends a request that has been replied to until its delay has passed; false: nothing is delayed
- * any more, for the server ends. */
+/* Suspends a request that has been replied to until `refusal_delay_ms` have passed; false: nothing
+ * is delayed any more, for the server ends. */
 bool http_suspend_delayed(struct http_request *request);
 /* Resumes those that are due at `now_us`; server->lock is held. When the next one will be. */
 int64_t http_resume_delayed(struct http_server *server, int64_t now_us);

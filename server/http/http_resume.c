@@ -6,6 +6,8 @@
  * once: the replies of a batch, one by one, would let both take turns at the same CPU. So replies
  * may be held: of those that belong to one thread the first is resumed, and its thread resumes the
  * others when it comes by, which wakes nobody.
+ *
+ * A refusal may be delayed: its connection is suspended too, and the reaper resumes it.
  */
 #include "http/http_private.h"
 
