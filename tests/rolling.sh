@@ -43,7 +43,20 @@ restart() {
 load() {
     while [ ! -e "$work/stop" ]; do
         sh "$here/bench/curl-load.sh" "http://$front/v2/models/model/classify" "$folder" 400 "$parallel"
-    done >"$work/load" 2>&1
+    done >>"$work/load" 2>&1
+}
+# Starts the load, and waits for its first round.
+load_begin() {
+    : >"$work/load"
+    load &
+    loading=$!
+    await_rounds 1
+}
+# N rounds of it are over.
+await_rounds() {
+    until [ "$(grep -c ' requests in ' "$work/load")" -ge "$1" ]; do
+        curl -s -o "$work/answer" "http://$front/v2/health/ready"
+    done
 }
 count() { awk -v status="$1" '$1 == "status" && (status == "" || $2 != "200:") { n += $3 } END { print n + 0 }' "$work/load"; }
 load_end() {
@@ -67,8 +80,7 @@ for port in $(seq 18000 18100); do
 done
 pids="$pids $balancer"
 
-load &
-loading=$!
+load_begin
 restart "$first" "$first_address"
 first=$pid
 restart "$second" "$second_address"
@@ -78,14 +90,13 @@ check "requests in a rolling restart: $value" test "$value" -gt 100
 value=$(count other)
 check "requests that a rolling restart lost: $value" test "$value" = 0
 
-load &
-loading=$!
-until [ -s "$work/load" ]; do # the load is on: a round is over
-    curl -s -o "$work/answer" "http://$front/v2/health/ready"
-done
+load_begin
 kill -KILL "$first"
 wait "$first"
+await_rounds 20
 load_end 'one copy killed'
+value=$(count '')
+check "requests around the kill of a copy: $value" test "$value" -ge 8000
 value=$(count other)
 check "requests that a kill lost: $value" test "$value" -le "$parallel"
 summary
