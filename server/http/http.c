@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -190,12 +189,9 @@ static void quiesce(struct http_server *server, int64_t until_us)
 /* Has a client sent what nobody has read yet? */
 static bool has_input(const struct http_server *server)
 {
-    for (const struct connection *c = server->connections; c; c = c->next) {
-        int bytes = 0;
-
-        if (ioctl(c->fd, FIONREAD, &bytes) == 0 && bytes > 0)
+    for (const struct connection *c = server->connections; c; c = c->next)
+        if (http_has_unread(c))
             return true;
-    }
     return false;
 }
 

@@ -73,7 +73,7 @@ int64_t http_wait_ns(struct http_request *request);
 /* The connection closes behind the reply. */
 void http_close(struct http_request *request);
 /* The reply that follows, before the handler returns, is sent when `refusal_delay_ms` have passed,
- * or the server ends. */
+ * or the server ends; at once to a client that waits to be asked for its body. */
 void http_delay(struct http_request *request);
 
 /* What the service knows of a request, for the log and the metrics. The index of its route, -1

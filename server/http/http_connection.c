@@ -87,6 +87,13 @@ bool http_peer_left(const struct connection *connection)
     return poll(&peer, 1, 0) > 0;
 }
 
+bool http_has_unread(const struct connection *connection)
+{
+    int bytes = 0;
+
+    return ioctl(connection->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 static void shut(struct http_server *server, struct connection *connection, enum deadline_kind kind)
 {
     metrics_rejected(server->service.metrics, METRICS_REJECTED_TIMEOUT);
@@ -131,10 +138,8 @@ void http_drop_unfinished(struct http_server *server)
     int64_t now_us = clock_now_us();
 
     for (struct connection *c = server->connections; c; c = c->next) {
-        int unread = 0;
-
         if (atomic_load(&c->deadline) % 4 != DEADLINE_TELL || !http_peer_left(c) ||
-            ioctl(c->fd, FIONREAD, &unread) != 0 || unread > 0)
+            http_has_unread(c))
             c->left_us = 0;
         else if (!c->left_us)
             c->left_us = now_us;

@@ -153,6 +153,8 @@ void http_set_request_deadline(struct http_server *server, struct connection *co
 void http_set_idle_deadline(struct http_server *server, struct connection *connection);
 /* Will the client send no more, or read no more? */
 bool http_peer_left(const struct connection *connection);
+/* Has its client sent what the library has not read yet? */
+bool http_has_unread(const struct connection *connection);
 /* Has its deadline passed? */
 bool http_is_late(struct http_server *server, const struct connection *connection);
 /* Shuts the sockets of clients that will not send the rest of their requests. To be called again

@@ -24,6 +24,23 @@ static int ask(const struct daemon *d, const char *path)
     return status;
 }
 
+static const char get[] = "GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n";
+
+static void say(int fd, const char *request)
+{
+    ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+}
+
+/* The status of the next reply. */
+static int hear(int fd)
+{
+    struct answer answer = daemon_read(fd);
+    int status = answer.status;
+
+    answer_free(&answer);
+    return status;
+}
+
 static double rejected(const struct daemon *d, const char *reason)
 {
     char series[128];
@@ -75,10 +92,8 @@ START_TEST(on_one_connection)
     daemon_start(&d, (const char *const[]){"--rate-limit", "1", "--rate-burst", "1", NULL});
     int fd = daemon_connect(&d);
     for (int i = 0; i < 5; i++) {
-        ck_assert_int_eq(send(fd, post, strlen(post), MSG_NOSIGNAL), (ssize_t)strlen(post));
-        struct answer answer = daemon_read(fd);
-        ck_assert_int_eq(answer.status, i ? 429 : 400);
-        answer_free(&answer);
+        say(fd, post);
+        ck_assert_int_eq(hear(fd), i ? 429 : 400);
     }
     close(fd);
     ck_assert_int_eq(daemon_stop(&d), 0);
@@ -96,7 +111,6 @@ static double seconds(void)
 /* A refusal is held back, on its connection alone. */
 START_TEST(a_refusal_waits)
 {
-    static const char get[] = "GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n";
     struct daemon d;
 
     daemon_start(&d, (const char *const[]){"--rate-limit", "1", "--rate-burst", "1",
@@ -105,12 +119,10 @@ START_TEST(a_refusal_waits)
     int fd = daemon_connect(&d);
     for (int i = 0; i < 3; i++) {
         double start = seconds();
-        ck_assert_int_gt(send(fd, get, strlen(get), MSG_NOSIGNAL), 0);
+        say(fd, get);
         ck_assert_int_eq(ask(&d, "/v2/health/live"), 200);
-        struct answer answer = daemon_read(fd);
-        ck_assert_int_eq(answer.status, 429);
+        ck_assert_int_eq(hear(fd), 429);
         ck_assert_double_ge(seconds() - start, 0.2);
-        answer_free(&answer);
     }
     close(fd);
     ck_assert_int_eq(daemon_stop(&d), 0);
@@ -120,23 +132,20 @@ END_TEST
 /* Unless the server ends. */
 START_TEST(a_refusal_at_the_end)
 {
-    static const char get[] = "GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n";
     struct daemon d;
 
     daemon_start(&d, (const char *const[]){"--rate-limit", "1", "--rate-burst", "1",
                                            "--refusal-delay-ms", "10000", NULL});
     ck_assert_int_eq(ask(&d, "/v2"), 200);
     int fd = daemon_connect(&d), left = daemon_connect(&d);
-    ck_assert_int_gt(send(fd, get, strlen(get), MSG_NOSIGNAL), 0);
-    ck_assert_int_gt(send(left, get, strlen(get), MSG_NOSIGNAL), 0);
+    say(fd, get);
+    say(left, get);
     while (rejected(&d, "rate_limit") < 2)
         ;
     close(left);
     double start = seconds();
     kill(d.pid, SIGTERM);
-    struct answer answer = daemon_read(fd);
-    ck_assert_int_eq(answer.status, 429);
-    answer_free(&answer);
+    ck_assert_int_eq(hear(fd), 429);
     close(fd);
     ck_assert_int_eq(daemon_stop(&d), 0);
     ck_assert_double_lt(seconds() - start, 10);
@@ -157,16 +166,16 @@ START_TEST(a_full_queue)
     for (int i = 1; i < VALUES; i++)
         size += (size_t)sprintf(body + size, ",%d", i % 10);
     size += (size_t)sprintf(body + size, "]}]}");
-    size = (size_t)sprintf(request,
-                           "POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n"
-                           "Content-Length: %zu\r\n\r\n%s",
-                           size, body);
+    sprintf(request,
+            "POST /v2/models/tiny/infer HTTP/1.1\r\nHost: a\r\n"
+            "Content-Length: %zu\r\n\r\n%s",
+            size, body);
     daemon_start(&d, (const char *const[]){"--workers", "1", "--queue-length", "1", NULL});
     for (int i = 0; i < CLIENTS; i++)
         fds[i] = daemon_connect(&d);
     for (int round = 0; round < ROUNDS && !refused; round++) {
         for (int i = 0; i < CLIENTS; i++)
-            ck_assert_int_eq(send(fds[i], request, size, MSG_NOSIGNAL), (ssize_t)size);
+            say(fds[i], request);
         for (int i = 0; i < CLIENTS; i++) {
             struct answer answer = daemon_read(fds[i]);
             if (answer.status == 503) {
@@ -182,10 +191,8 @@ START_TEST(a_full_queue)
     ck_assert_int_gt(refused, 0);
     ck_assert(rejected(&d, "queue_full") == refused);
     for (int i = 0; i < CLIENTS; i++) {
-        ck_assert_int_eq(send(fds[i], request, size, MSG_NOSIGNAL), (ssize_t)size);
-        struct answer answer = daemon_read(fds[i]);
-        ck_assert_int_eq(answer.status, 200);
-        answer_free(&answer);
+        say(fds[i], request);
+        ck_assert_int_eq(hear(fds[i]), 200);
         close(fds[i]);
     }
     ck_assert_int_eq(daemon_stop(&d), 0);
@@ -194,7 +201,7 @@ END_TEST
 
 START_TEST(connections_at_once)
 {
-    static const char get[] = "GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const char live[] = "GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n";
     struct daemon d;
     struct answer answer;
     int held[3], status = 429;
@@ -202,13 +209,11 @@ START_TEST(connections_at_once)
     daemon_start(&d, (const char *const[]){"--max-client-connections", "3", NULL});
     for (int i = 0; i < 3; i++) {
         held[i] = daemon_connect(&d);
-        ck_assert_int_gt(send(held[i], get, strlen(get), 0), 0);
-        answer = daemon_read(held[i]);
-        ck_assert_int_eq(answer.status, 200);
-        answer_free(&answer);
+        say(held[i], live);
+        ck_assert_int_eq(hear(held[i]), 200);
     }
     int fd = daemon_connect(&d);
-    ck_assert_int_gt(send(fd, get, strlen(get), 0), 0);
+    say(fd, live);
     answer = daemon_read(fd);
     ck_assert_int_eq(answer.status, 429);
     ck_assert_ptr_nonnull(strstr(answer.head, "Retry-After: 1"));
@@ -242,7 +247,7 @@ START_TEST(the_admin_when_all_is_taken)
     daemon_start(&d, (const char *const[]){"--max-connections", "2", "--http-threads", "1", NULL});
     for (int i = 0; i < 4; i++) { /* two wait to be accepted */
         held[i] = daemon_connect(&d);
-        ck_assert_int_gt(send(held[i], half, strlen(half), 0), 0);
+        say(held[i], half);
     }
     for (int i = 0; i < 3; i++) {
         answer = daemon_ask_admin(&d, "GET", i ? "/metrics" : "/v2/health/ready", NULL, NULL);
@@ -259,7 +264,6 @@ END_TEST
  * free, those are answered still. */
 START_TEST(the_end_when_all_is_taken)
 {
-    static const char get[] = "GET /v2 HTTP/1.1\r\nHost: a\r\n\r\n";
     enum { PLACES = 4, WAITING = 12 };
 
     for (int round = 0; round < 3; round++) {
@@ -270,22 +274,18 @@ START_TEST(the_end_when_all_is_taken)
                      (const char *const[]){"--max-connections", "4", "--http-threads", "2", NULL});
         for (int i = 0; i < PLACES; i++) {
             held[i] = daemon_connect(&d);
-            ck_assert_int_gt(send(held[i], get, strlen(get), 0), 0);
-            struct answer answer = daemon_read(held[i]);
-            ck_assert_int_eq(answer.status, 200);
-            answer_free(&answer);
+            say(held[i], get);
+            ck_assert_int_eq(hear(held[i]), 200);
         }
         for (int i = 0; i < WAITING; i++) {
             waiting[i] = daemon_connect(&d);
-            ck_assert_int_gt(send(waiting[i], get, strlen(get), 0), 0);
+            say(waiting[i], get);
         }
         kill(d.pid, SIGTERM);
         for (int i = 0; i < PLACES; i++)
             close(held[i]);
         for (int i = 0; i < WAITING; i++) {
-            struct answer answer = daemon_read(waiting[i]);
-            ck_assert_int_eq(answer.status, 200);
-            answer_free(&answer);
+            ck_assert_int_eq(hear(waiting[i]), 200);
             close(waiting[i]);
         }
         ck_assert_int_eq(daemon_stop(&d), 0);
