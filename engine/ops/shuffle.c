@@ -92,26 +92,45 @@ int lq_slice_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
     return LQ_OK;
 }
 
-/* Where in storage the element is that comes `index`-th when maps are read channel by channel. */
-static size_t storage_index(const struct lq_shape *shape, size_t index)
-{
-    if (shape->rank != 3)
-        return index;
-    size_t width = (size_t)shape->dims[1], channels = (size_t)shape->dims[2];
-    size_t pixels = (size_t)shape->dims[0] * width;
+/* Elements in the order of a reshape: maps are read channel by channel, though pixel by pixel they
+ * lie. */
+struct cursor {
+    size_t pixels, channels; /* of other shapes: all, and 1 */
+    size_t pixel, at;
+};
 
-    return index % pixels * channels + index / pixels;
+static struct cursor cursor_of(const struct lq_shape *shape)
+{
+    struct cursor c = {.pixels = (size_t)lq_shape_elements(shape), .channels = 1};
+
+    if (shape->rank == 3) {
+        c.channels = (size_t)shape->dims[2];
+        c.pixels /= c.channels;
+    }
+    return c;
+}
+
+static inline size_t next(struct cursor *c)
+{
+    size_t at = c->at;
+
+    c->at += c->channels;
+    if (++c->pixel == c->pixels) {
+        c->pixel = 0;
+        c->at -= c->pixels * c->channels - 1;
+    }
+    return at;
 }
 
 static void reshape_run(const struct lq_step *step, const struct lq_run *run)
 {
     size_t elements = (size_t)lq_shape_elements(&step->output.shape);
+    struct cursor from = cursor_of(&step->inputs[0].shape), to = cursor_of(&step->output.shape);
     const float *input = run->inputs[0];
     float *output = run->output;
 
     for (size_t i = 0; i < elements; i++)
-        output[storage_index(&step->output.shape, i)] =
-            input[storage_index(&step->inputs[0].shape, i)];
+        output[next(&to)] = input[next(&from)];
 }
 
 int lq_reshape_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
