@@ -141,7 +141,7 @@ $(BUILD)/build/gen/%.o: private WARNINGS := -w
 $(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c tests/bench/limits*.c)): private CFLAGS += -O3
 # Instructions that a tier may use: only its own files, which run only where the CPU has them.
 ISA_avx2   := -mavx2 -mfma -mpopcnt
-ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512vpopcntdq -mavx512bitalg
+ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mavx512vnni -mavx512vpopcntdq -mavx512bitalg
 ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8
 define tier
 $(call objects,$(wildcard engine/kernels/*/*_$(1).c tests/bench/*_$(1).c)) \

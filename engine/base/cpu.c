@@ -44,7 +44,7 @@ unsigned lq_cpu_detect(void)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg") &&
-        __builtin_cpu_supports("avx512vnni"))
+        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi"))
         tiers |= 1u << LQ_CPU_AVX512;
     if (tiers >> LQ_CPU_AVX512 & 1 && has_amx())
         tiers |= 1u << LQ_CPU_AMX;

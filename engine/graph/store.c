@@ -62,7 +62,7 @@ static bool prefers_bytes(const struct lq_lowering *l, const struct lq_node *lay
     int pairs = layer->attributes.bits * basis.bits;
 
     return layer->kind == LQ_OP_CONV && fits_bytes(l, layer, value) &&
-           pairs >= kernels->square_pairs + (layer->attributes.grid > LQ_SQUARE_GRID) &&
+           pairs >= kernels->square_pairs &&
            lq_squares_pay(kernels, &layer->attributes, lq_shape_map(&l->graph->values[value].shape),
                           lq_snapped_largest(&basis));
 }

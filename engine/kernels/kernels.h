@@ -247,7 +247,7 @@ struct lq_kernels {
     struct lq_winograd winograd;
     struct lq_squares squares;
     int square_pairs; /* from this many pairs of planes on, squares of levels in bytes are fastest
-                         where weights' points fit bytes, else from one more (measured); 0: never */
+                         (measured); 0: never */
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
     struct lq_train_kernels train;
 };

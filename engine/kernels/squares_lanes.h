@@ -24,10 +24,9 @@ static inline __attribute__((always_inline)) void LANED(column)(const uint8_t *l
 }
 
 /* Channels c .. c + BYTES - 1 of all patches. Two columns are the next patch's, too. */
-static inline void LANED(points)(const struct lq_square_patches *p, size_t c, size_t point,
-                                 uint8_t *points)
+static inline void LANED(points)(const struct lq_square_patches *p, size_t c, uint8_t *points)
 {
-    size_t pixel = (size_t)p->channels;
+    size_t pixel = (size_t)p->channels, column = LQ_SQUARE_PATCH * pixel;
     const uint8_t *at = p->levels + c;
     const VEC offset = (VEC){0} + LQ_POINT_OFFSET;
     VEC t[LQ_SQUARE_PATCH][LQ_SQUARE_PATCH]; /* [column][line] */
@@ -35,20 +34,20 @@ static inline void LANED(points)(const struct lq_square_patches *p, size_t c, si
     points += c;
     LANED(column)(at, p->line, t[0]);
     LANED(column)(at + pixel, p->line, t[1]);
-    for (int patch = 0; patch < p->count; patch++, points += pixel) {
+    for (int patch = 0; patch < p->count; patch++, points += LQ_SQUARE_PATCH * column) {
         at += 2 * pixel;
         LANED(column)(at, p->line, t[2]);
         LANED(column)(at + pixel, p->line, t[3]);
         for (int i = 0; i < LQ_SQUARE_PATCH; i++) {
-            uint8_t *to = points + (size_t)(i * LQ_SQUARE_PATCH) * point;
+            uint8_t *to = points + (size_t)i * pixel;
             VEC sum = t[1][i] + t[2][i];
 
-            if (i != LQ_SQUARE_SUM / LQ_SQUARE_PATCH)
+            if (!lq_square_point_is_sum(i, 1))
                 sum += offset;
             AT(to) = t[0][i] - t[2][i] + offset;
-            AT(to + point) = sum;
-            AT(to + 2 * point) = t[2][i] - t[1][i] + offset;
-            AT(to + 3 * point) = t[1][i] - t[3][i] + offset;
+            AT(to + column) = sum;
+            AT(to + 2 * column) = t[2][i] - t[1][i] + offset;
+            AT(to + 3 * column) = t[1][i] - t[3][i] + offset;
             t[0][i] = t[2][i];
             t[1][i] = t[3][i];
         }

@@ -7,7 +7,7 @@
 #ifndef LQ_OPS_CONV_SQUARES_H
 #define LQ_OPS_CONV_SQUARES_H
 
-#include "ops/window.h"
+#include "ops/square_weights.h"
 
 /* Whether a convolution of activations of at most `top` can be computed so, and that is faster than
  * the other way with bytes. */
@@ -18,11 +18,7 @@ struct lq_conv_squares {
     struct lq_conv_geometry geometry; /* of results rounded up to whole squares */
     int across;                       /* squares side by side */
     int out_width;
-    int parts[LQ_SQUARE_POINTS];             /* addends of a point's weights, each an int8_t */
-    const int8_t *weights[LQ_SQUARE_POINTS]; /* as struct lq_bytes has them */
-    int32_t *offsets;                        /* [4][out channels] */
-    lq_gemm_bytes *gemm;
-    int lanes; /* of its panels */
+    struct lq_square_weights weights;
     struct lq_squares squares;
 };
 
