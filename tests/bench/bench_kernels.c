@@ -9,7 +9,7 @@
  * times; the fastest round counts, for what else runs on the machine only adds time. One thread, in
  * its own CPU time. A MAC is one product of a weight and an activation, whatever their bits;
  * products a cycle are of single bits where a kernel works on planes; the share is that of the
- * limit.
+ * limit. Squares make 36 products by 16, so they may be beyond it; their transforms count too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +48,10 @@ struct operands {
     uint8_t *w_nibbles;
     int32_t *sums;
     int32_t a_basis[MAX_BITS];
+    uint8_t *points;
+    int32_t *lines;
+    struct lq_square_pick *picks;
+    int first[LQ_SQUARE_PANELS * LQ_SQUARE * LQ_SQUARE + 1];
 };
 
 enum kernel {
@@ -56,10 +60,11 @@ enum kernel {
     KERNEL_BYTES,
     KERNEL_PLANES,
     KERNEL_HALVES,
-    KERNEL_NIBBLES
+    KERNEL_NIBBLES,
+    KERNEL_SQUARES
 };
-static const char *const kernel_names[] = {"limit",       "gemm_levels", "gemm_bytes",
-                                           "gemm_planes", "gemm_halves", "gemm_nibbles"};
+static const char *const kernel_names[] = {
+    "limit", "gemm_levels", "gemm_bytes", "gemm_planes", "gemm_halves", "gemm_nibbles", "squares"};
 
 struct bench {
     enum kernel kernel;
@@ -110,6 +115,10 @@ static void operands_init(struct operands *o)
     o->sums = filled(&rng, PIXELS * channels, sizeof(int32_t));
     for (int j = 0; j < MAX_BITS; j++)
         o->a_basis[j] = 1 << j;
+    o->points = filled(&rng, PIXELS / 4 * LQ_SQUARE_POINTS * channels + LQ_PICK_CHANNELS, 1);
+    o->lines = filled(&rng, (size_t)PIXELS * LQ_SQUARE_LINES, sizeof(int32_t));
+    o->picks = filled(&rng, 1, sizeof(*o->picks));
+    memset(o->picks, 0, sizeof(*o->picks));
 }
 
 static void operands_deinit(struct operands *o)
@@ -121,6 +130,9 @@ static void operands_deinit(struct operands *o)
     free(o->w_planes);
     free(o->w_nibbles);
     free(o->sums);
+    free(o->points);
+    free(o->lines);
+    free(o->picks);
 }
 
 /* Few channels have large maps, and the same operands are enough for them. */
@@ -139,6 +151,34 @@ static struct lq_rows windows_of(const struct bench *b, int pixel, size_t size)
     return (struct lq_rows){side, side, 3, 3 * pixel, line, step, line};
 }
 
+/* A whole convolution. Weights have nothing beyond bytes. */
+static void call_squares(const struct bench *b, const struct operands *o)
+{
+    int across = b->channels <= FEW_CHANNELS ? SIDE : SIDE / 2, side = across * LQ_SQUARE;
+    size_t channels = (size_t)b->channels, line = (size_t)(side + 2) * channels;
+    const struct lq_squares *squares = &b->kernels.squares;
+
+    for (int y = 0; y < across; y++)
+        squares->points(
+            &(struct lq_square_patches){b->channels, across, line,
+                                        (const uint8_t *)o->a_levels + (size_t)(2 * y) * line},
+            o->points + (size_t)(y * across) * LQ_SQUARE_POINTS * channels);
+    for (size_t column = 0; column < channels; column += LQ_SQUARE_COLUMNS) {
+        squares->multiply(&(struct lq_square_products){across * across,
+                                                       b->channels,
+                                                       o->points,
+                                                       (const int8_t *)o->w_levels +
+                                                           column * LQ_SQUARE_POINTS * channels,
+                                                       {o->picks, o->first},
+                                                       o->lines});
+        for (int y = 0; y < across; y++)
+            squares->sums(&(struct lq_square_results){
+                side, LQ_SQUARE, o->lines + (size_t)(y * across) * LQ_SQUARE_LINES,
+                o->w_basis + column, channels, (size_t)side * channels, channels,
+                o->sums + (size_t)(2 * y * side) * channels + column});
+    }
+}
+
 static void call(const struct bench *b, const struct operands *o)
 {
     int words = (b->channels + 31) / 32;
@@ -152,6 +192,8 @@ static void call(const struct bench *b, const struct operands *o)
             &(struct lq_nibbles){b->channels, windows_of(b, b->channels / LQ_NIBBLE_CODES, 1),
                                  b->w_bits, SAFE_CHUNK, (const uint8_t *)o->a_planes, o->w_nibbles,
                                  o->a_basis, o->w_basis, o->sums, stride, pairs});
+    else if (b->kernel == KERNEL_SQUARES)
+        call_squares(b, o);
     else if (b->kernel == KERNEL_LEVELS)
         b->kernels.gemm_levels(
             &(struct lq_levels){b->channels, elements, o->a_levels, o->w_levels, o->sums, stride});
@@ -206,10 +248,10 @@ static const struct limit *limit_of(enum lq_cpu_tier tier, enum kernel kernel)
         enum kernel kernel;
         const char *name;
     } pairs[] = {
-        {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},    {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
-        {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"},   {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
-        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"},   {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"},
-        {LQ_CPU_AVX512, KERNEL_HALVES, "popcount"}};
+        {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},     {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
+        {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"},    {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
+        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"},    {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"},
+        {LQ_CPU_AVX512, KERNEL_HALVES, "popcount"}, {LQ_CPU_AVX512, KERNEL_SQUARES, "dpbusd"}};
     const struct limit *lists[] = {limits_avx2, limits_avx512};
 
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
@@ -244,6 +286,8 @@ static int add_tier(enum lq_cpu_tier tier, struct bench *benches, int count)
             break; /* it takes its time, and is no faster there */
         count += add_kernel(&b, tier, KERNEL_LEVELS, -1, &benches[count]);
         count += add_kernel(&b, tier, KERNEL_BYTES, -1, &benches[count]);
+        if (b.kernels.square_pairs > 0 && b.channels % LQ_SQUARE_COLUMNS == 0)
+            count += add_kernel(&b, tier, KERNEL_SQUARES, -1, &benches[count]);
         for (int bits = 0; bits < BIT_COUNTS; bits++)
             count += add_kernel(&b, tier, KERNEL_PLANES, bits, &benches[count]);
         for (int bits = 0; bits < BIT_COUNTS && b.kernels.prefers_halves; bits++)
