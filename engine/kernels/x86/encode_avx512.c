@@ -97,32 +97,33 @@ static bool grows(const struct lq_encode *e)
            ((codes[1] == 1 && codes[2] == 2) || (codes[1] == 2 && codes[2] == 1)) && codes[3] == 3;
 }
 
-/* swapped: the first plane is the one that counts more. */
-static inline uint32_t half_word(bool swapped, __mmask16 low, __mmask16 middle, __mmask16 high)
+/* A half word of codes that grow. middle: the values above the middle threshold; odd: those above
+ * an odd number of them. */
+static inline void store_half_word(bool swapped, __mmask16 middle, __mmask16 odd, uint32_t *to)
 {
-    __mmask16 odd = _kxor_mask16(_kxor_mask16(low, middle), high);
+    uint16_t *planes = (uint16_t *)(void *)to;
 
-    return swapped ? _mm512_kunpackw(odd, middle) : _mm512_kunpackw(middle, odd);
+    planes[swapped ? 0 : 1] = middle;
+    planes[swapped ? 1 : 0] = odd;
 }
 
 static void sums_to_halves(const struct lq_encode *e, int c, const int32_t *sums, int pixels,
                            uint32_t *to)
 {
     __mmask16 mask = lanes_left(e->channels - c);
-    uint32_t there = mask * 0x10001u; /* channels */
     bool swapped = e->entries[1] == 2;
     const int32_t *thresholds = e->sum_thresholds + c;
     __m512i signs = _mm512_loadu_si512(e->signs + c), low = _mm512_loadu_si512(thresholds);
     __m512i middle = _mm512_loadu_si512(thresholds + e->stride);
     __m512i high = _mm512_loadu_si512(thresholds + 2 * e->stride);
-    size_t words = lq_half_words(e->channels);
+    size_t words = lq_half_words(e->channels), channels = (size_t)e->channels;
 
-    for (int pixel = 0; pixel < pixels; pixel++, sums += e->channels, to += words) {
+    for (int pixel = 0; pixel < pixels; pixel++, sums += channels, to += words) {
         __m512i s = _mm512_mullo_epi32(_mm512_maskz_loadu_epi32(mask, sums), signs);
+        __mmask16 above = _mm512_mask_cmple_epi32_mask(mask, middle, s);
+        __m512i next = _mm512_mask_blend_epi32(above, low, high);
 
-        *to =
-            there & half_word(swapped, _mm512_cmple_epi32_mask(low, s),
-                              _mm512_cmple_epi32_mask(middle, s), _mm512_cmple_epi32_mask(high, s));
+        store_half_word(swapped, above, _mm512_mask_cmple_epi32_mask(mask, next, s), to);
     }
 }
 
@@ -130,18 +131,17 @@ static void floats_to_halves(const struct lq_encode *e, int c, const float *valu
                              uint32_t *to)
 {
     __mmask16 mask = lanes_left(e->channels - c);
-    uint32_t there = mask * 0x10001u; /* channels */
     bool swapped = e->entries[1] == 2;
     __m512 low = _mm512_set1_ps(e->thresholds[0]), middle = _mm512_set1_ps(e->thresholds[1]);
     __m512 high = _mm512_set1_ps(e->thresholds[2]);
-    size_t words = lq_half_words(e->channels);
+    size_t words = lq_half_words(e->channels), channels = (size_t)e->channels;
 
-    for (int pixel = 0; pixel < pixels; pixel++, values += e->channels, to += words) {
+    for (int pixel = 0; pixel < pixels; pixel++, values += channels, to += words) {
         __m512 x = _mm512_maskz_loadu_ps(mask, values);
+        __mmask16 above = _mm512_mask_cmp_ps_mask(mask, middle, x, _CMP_LT_OQ);
+        __m512 next = _mm512_mask_blend_ps(above, low, high);
 
-        *to = there & half_word(swapped, _mm512_cmp_ps_mask(low, x, _CMP_LT_OQ),
-                                _mm512_cmp_ps_mask(middle, x, _CMP_LT_OQ),
-                                _mm512_cmp_ps_mask(high, x, _CMP_LT_OQ));
+        store_half_word(swapped, above, _mm512_mask_cmp_ps_mask(mask, next, x, _CMP_LT_OQ), to);
     }
 }
 

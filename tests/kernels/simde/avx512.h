@@ -156,12 +156,14 @@ static inline simde__m512i lanes_popcnt_epi16(simde__m512i v)
 
 #undef _mm512_cvtepi32_epi8
 #define _mm512_cvtepi32_epi8 lanes_cvtepi32_epi8
-#undef _kxor_mask16
-#define _kxor_mask16(a, b) ((simde__mmask16)((a) ^ (b)))
-#undef _mm512_kunpackw
-#define _mm512_kunpackw(high, low) ((uint32_t)(high) << 16 | (low))
 #undef _mm512_madd_epi16 /* SIMDe's own has too many parameters */
 #define _mm512_madd_epi16 simde_mm512_madd_epi16
+#undef _mm512_mask_cmple_epi32_mask /* nor does it call this one right */
+#define _mm512_mask_cmple_epi32_mask(mask, a, b)                                                   \
+    ((simde__mmask16)((mask)&simde_mm512_cmple_epi32_mask(a, b)))
+#undef _mm512_mask_cmp_ps_mask
+#define _mm512_mask_cmp_ps_mask(mask, a, b, how)                                                   \
+    ((simde__mmask16)((mask)&simde_mm512_cmp_ps_mask(a, b, how)))
 #undef _mm512_popcnt_epi16
 #define _mm512_popcnt_epi16 lanes_popcnt_epi16
 #undef _mm512_mask_storeu_epi32
