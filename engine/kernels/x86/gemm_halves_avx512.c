@@ -5,8 +5,8 @@
  *
  * A word of a row is broadcast into the AND. The counts of 8 rows and two vectors of weights stay
  * in registers, those of plane 0 in the lower halves of their lanes, of plane 1 in the upper ones,
- * so that VPMADDWD weighs them at the end. What the set bits of rows add up to is found line by
- * line: windows overlap, and each word is counted once for each run, not once for each row.
+ * so that VPMADDWD or VPDPWSSD weighs them at the end. What the set bits of rows add up to is found
+ * line by line: windows overlap, and each word is counted once for each run, not once for each row.
  */
 #include "kernels/kernels.h"
 
@@ -29,10 +29,12 @@ struct block {
 
 /* Panels that a tile meets. */
 struct panels {
+    __m512i products[VECTORS]; /* of two planes: twice the products of both bases, */
+    __m512i minus;             /* and the weights' basis added up, negative */
     const uint32_t *w;
     const int32_t *w_basis;
-    __mmask16 mask; /* columns of the last one that are there */
     int32_t *sums;  /* of row 0 */
+    __mmask16 mask; /* columns of the last one that are there */
 };
 
 static __mmask16 lanes_left(int left)
@@ -40,18 +42,29 @@ static __mmask16 lanes_left(int left)
     return (__mmask16)(left >= LANES ? ALL : (1u << left) - 1);
 }
 
-/* The basis times `factor`, for VPMADDWD. */
-static __m512i a_basis(const struct lq_halves *h, int32_t factor)
+/* The basis of activations, as halves of words. */
+static __m512i a_basis(const struct lq_halves *h)
 {
-    uint32_t low = (uint32_t)(factor * h->a_basis[0]), high = (uint32_t)(factor * h->a_basis[1]);
+    uint32_t low = (uint32_t)h->a_basis[0], high = (uint32_t)h->a_basis[1];
 
     return _mm512_set1_epi32((int32_t)(high << 16 | (low & 0xffffu)));
+}
+
+/* As assembly, because gcc 12 copies the sums to and fro around the intrinsic. */
+static inline __attribute__((always_inline)) __m512i add_products(__m512i sum, __m512i a, __m512i b)
+{
+#ifdef __AVX512VNNI__
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+#else
+    return _mm512_dpwssd_epi32(sum, a, b);
+#endif
 }
 
 /* What the set bits of word i of a line's runs add up to; behind `span` words are zeros. */
 static void weigh_words(const struct lq_halves *h, const uint32_t *a, int span, int32_t *ret)
 {
-    __m512i basis = a_basis(h, 1);
+    __m512i basis = a_basis(h);
     int i = 0;
 
     do {
@@ -145,7 +158,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
                                                        const struct panels *p, const int32_t *set,
                                                        int32_t *out)
 {
-    __m512i counts[ROWS][VECTORS], basis = a_basis(h, 2);
+    __m512i counts[ROWS][VECTORS], twice = _mm512_slli_epi16(a_basis(h), 1);
     const uint32_t *w = p->w;
     size_t step = h->rows.step, vectors = (size_t)panels * (size_t)bits;
     size_t panel = (size_t)h->rows.runs * (size_t)h->rows.run * LANES; /* of one plane */
@@ -174,12 +187,15 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
         __m512i all = _mm512_set1_epi32(set[r]), totals[VECTORS];
         int32_t *last = out + (size_t)(panels - 1) * LANES;
 
-        for (size_t v = 0; v < vectors; v++)
+        for (size_t v = 0; v < vectors && bits == 1; v++)
             totals[v] =
                 _mm512_mullo_epi32(_mm512_loadu_si512(p->w_basis + v * LANES),
-                                   _mm512_sub_epi32(_mm512_madd_epi16(counts[r][v], basis), all));
-        if (bits == 2)
-            totals[0] = _mm512_add_epi32(totals[0], totals[1]);
+                                   _mm512_sub_epi32(_mm512_madd_epi16(counts[r][v], twice), all));
+        if (bits == 2) { /* which takes longer for one plane (measured) */
+            totals[0] = _mm512_mullo_epi32(all, p->minus);
+            for (int v = 0; v < 2; v++)
+                totals[0] = add_products(totals[0], counts[r][v], p->products[v]);
+        }
         if (panels == 2)
             _mm512_storeu_si512(out, totals[0]);
         if (p->mask == ALL)
@@ -225,6 +241,22 @@ static inline __attribute__((always_inline)) void block_by_panels(const struct l
     }
 }
 
+/* What a panel of two planes is weighed with. */
+static void weigh_planes(const struct lq_halves *h, struct panels *p)
+{
+    __m512i twice = _mm512_slli_epi16(a_basis(h), 1);
+
+    p->minus = _mm512_setzero_si512();
+    for (int v = 0; v < 2; v++) {
+        __m512i w = _mm512_loadu_si512(p->w_basis + (size_t)v * LANES);
+        __m512i halves = _mm512_or_si512(_mm512_slli_epi32(w, 16),
+                                         _mm512_and_si512(w, _mm512_set1_epi32(0xffff)));
+
+        p->products[v] = _mm512_mullo_epi16(twice, halves);
+        p->minus = _mm512_sub_epi32(p->minus, w);
+    }
+}
+
 static void multiply_block(const struct lq_halves *h, const struct block *block)
 {
     size_t words = (size_t)h->rows.runs * (size_t)h->rows.run * (size_t)h->w_bits;
@@ -236,6 +268,8 @@ static void multiply_block(const struct lq_halves *h, const struct block *block)
                            .sums = h->sums + col};
 
         panels = h->w_bits == 1 && left > LANES ? 2 : 1;
+        if (h->w_bits == 2)
+            weigh_planes(h, &p);
         p.mask = lanes_left(left - (panels - 1) * LANES);
         if (panels == 2)
             block_by_panels(h, 2, 1, block, &p);
