@@ -142,10 +142,11 @@ static void add_up_set_bits(const struct lq_halves *h, struct block *block)
     struct line lines[2];
 
     for (int i = 0; i <= block->lines; i++) {
-        int row = (block->line + i) * h->rows.width + block->first;
+        size_t at =
+            ((size_t)block->line + (size_t)i) * h->rows.line + (size_t)block->first * h->rows.step;
 
         if (i < block->lines)
-            weigh_line(h, h->a + lq_row_offset(&h->rows, row), block->width, &lines[i % 2]);
+            weigh_line(h, h->a + at, block->width, &lines[i % 2]);
         if (i > 0)
             add_up_windows(&lines[(i - 1) % 2], block->width,
                            block->set + (ptrdiff_t)(i - 1) * block->width);
@@ -211,10 +212,10 @@ static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h
                                                        const struct block *block, int line,
                                                        int from, const struct panels *p)
 {
-    int row = (block->line + line) * h->rows.width + block->first + from;
-    const uint32_t *a = h->a + lq_row_offset(&h->rows, row);
+    size_t at = (size_t)block->line + (size_t)line, first = (size_t)block->first + (size_t)from;
+    const uint32_t *a = h->a + at * h->rows.line + first * h->rows.step;
     const int32_t *set = block->set + (ptrdiff_t)line * block->width;
-    int32_t *out = p->sums + (size_t)row * h->stride;
+    int32_t *out = p->sums + (at * (size_t)h->rows.width + first) * h->stride;
 
     for (; from + rows <= block->width; from += rows) {
         tile(h, rows, panels, bits, a, p, set + from, out);
