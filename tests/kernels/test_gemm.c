@@ -359,36 +359,51 @@ START_TEST(tiers_agree)
 END_TEST
 
 /* Windows that overlap in lines longer than what half words' sums of set bits are kept of at once,
- * `pixel` words a pixel: against the C reference, whose panels have one column. */
-static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel)
+ * `pixel` words a pixel, and bases as large as they may be: against the C reference, whose panels
+ * have one column. */
+static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel, size_t bits)
 {
     enum { N = 19, WIDTH = 700 };
     size_t lanes = (size_t)kernels->halves_lanes,
            columns = (size_t)lq_panels(N, (int)lanes) * lanes;
     size_t line = (size_t)(WIDTH + 2) * (size_t)pixel, words = 9 * (size_t)pixel;
     struct lq_rows rows = {2, WIDTH, 3, 3 * pixel, line, (size_t)pixel, line};
-    struct guarded a = guard(4 * line * 4), w = guard(columns * words * 4),
-                   basis = guard(columns * 4);
-    struct guarded plain = guard(N * words * 4), sums = guard((size_t)2 * WIDTH * N * 4);
+    struct guarded a = guard(4 * line * 4), w = guard(columns * bits * words * 4),
+                   basis = guard(columns * bits * 4), plain_basis = guard(N * bits * 4);
+    struct guarded plain = guard(N * bits * words * 4), sums = guard((size_t)2 * WIDTH * N * 4);
     struct guarded expected = guard((size_t)2 * WIDTH * N * 4);
     uint32_t *a_words = (uint32_t *)(void *)a.bytes, *w_words = (uint32_t *)(void *)w.bytes;
     uint32_t *plain_words = (uint32_t *)(void *)plain.bytes;
     int32_t *w_basis = (int32_t *)(void *)basis.bytes;
-    const int32_t a_basis[2] = {9, -31};
+    int32_t *plain_w_basis = (int32_t *)(void *)plain_basis.bytes;
+    const int32_t a_basis[2] = {127, -128};
 
     for (size_t i = 0; i < 4 * line; i++)
         a_words[i] = (uint32_t)rand() << 16 ^ (uint32_t)rand();
-    for (size_t col = 0; col < N; col++) {
-        w_basis[col] = rand() % 61 - 30;
+    for (size_t i = 0; i < N * bits; i++) {
+        size_t col = i / bits, plane = i % bits;
+
+        plain_w_basis[i] = w_basis[(col / lanes * bits + plane) * lanes + col % lanes] =
+            col == 0   ? 127
+            : col == 1 ? -127
+                       : rand() % 255 - 127;
         for (size_t k = 0; k < words; k++)
-            plain_words[col * words + k] =
-                w_words[(col / lanes * words + k) * lanes + col % lanes] =
+            plain_words[(col * words + k) * bits + plane] =
+                w_words[((col / lanes * words + k) * bits + plane) * lanes + col % lanes] =
                     (uint32_t)(rand() & 0xffff) * 0x10001u;
     }
-    struct lq_halves halves = {
-        N, rows, 1, a_words, plain_words, a_basis, w_basis, (int32_t *)(void *)expected.bytes, N};
+    struct lq_halves halves = {N,
+                               rows,
+                               (int)bits,
+                               a_words,
+                               plain_words,
+                               a_basis,
+                               plain_w_basis,
+                               (int32_t *)(void *)expected.bytes,
+                               N};
     lq_gemm_halves_c(&halves);
     halves.w = w_words;
+    halves.w_basis = w_basis;
     halves.sums = (int32_t *)(void *)sums.bytes;
     kernels->gemm_halves(&halves);
     ck_assert_msg(memcmp(sums.bytes, expected.bytes, (size_t)2 * WIDTH * N * 4) == 0,
@@ -396,6 +411,7 @@ static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel)
     unguard(&a);
     unguard(&w);
     unguard(&basis);
+    unguard(&plain_basis);
     unguard(&plain);
     unguard(&sums);
     unguard(&expected);
@@ -407,7 +423,8 @@ START_TEST(wide_lines)
         struct lq_kernels kernels;
 
         if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) == tier)
-            run_wide_line(&kernels, tier, _i);
+            for (size_t bits = 1; bits <= 2; bits++)
+                run_wide_line(&kernels, tier, _i, bits);
     }
 }
 END_TEST
