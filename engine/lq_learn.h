@@ -269,8 +269,8 @@ struct lq_train_options {
     const double *milestones; /* epochs; NULL: 41 % and 61.5 % of them, as 82 and 123 of 200 */
     int milestone_count;
 
-    double basis_rate; /* above 0: bases learn by their gradient, at this part of the learning rate,
-                          instead of by QEM */
+    double basis_rate; /* above 0: bases, or the scales of uniform levels, learn by their gradient,
+                          at this part of the learning rate, instead of by QEM */
     double smoothing;  /* of the labels, 0..1 */
     double average;    /* decay of a moving average of the parameters, which is what is kept;
                           0: none */

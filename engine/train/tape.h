@@ -91,7 +91,8 @@ void lq_tape_backward(struct lq_tape *tape, const float *d_logits);
 
 /* With basis_gradients, after a backward pass: levels are sums of basis values, so the gradient by
  * basis value i is the sum of a level's gradient times its bit i. It is divided by sqrt(n (2^bits -
- * 1)), n the values that share the basis (Esser et al. 2020), and taken with momentum. */
+ * 1)), n the values that share the basis (Esser et al. 2020), and taken with momentum. Uniform
+ * quantizers learn their scale s so: basis value i is 2^i s. */
 void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum);
 
 /* Running statistics become the averages over the passes in LQ_TAPE_STATISTICS mode since the last

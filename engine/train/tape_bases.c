@@ -52,24 +52,34 @@ static double bit_of(const struct lq_quantizer *quantizer, int level, int i)
     return quantizer->kind == LQ_CODE_SIGNED ? 2 * bit - 1 : bit;
 }
 
+/* How far bases go. even: levels stay evenly spaced, v_i = 2^i s, and the gradient is that of s. */
+struct pace {
+    double rate, momentum;
+    bool even;
+};
+
 /* sums: the gradient by each level. */
 static void step_basis(const struct lq_quantizer *quantizer, const double *sums, double values,
-                       const double rate_and_momentum[2], float *velocity, float *basis)
+                       const struct pace *pace, float *velocity, float *basis)
 {
-    double scale = 1 / sqrt(values * ((1 << quantizer->bits) - 1));
+    double scale = 1 / sqrt(values * ((1 << quantizer->bits) - 1)), of_scale = 0;
+    double gradients[LQ_MAX_BITS] = {0};
 
     for (int i = 0; i < quantizer->bits; i++) {
-        double gradient = 0;
-
         for (int level = 0; level < 1 << quantizer->bits; level++)
-            gradient += sums[level] * bit_of(quantizer, level, i);
-        velocity[i] = (float)(rate_and_momentum[1] * (double)velocity[i] + scale * gradient);
-        basis[i] = (float)((double)basis[i] - rate_and_momentum[0] * (double)velocity[i]);
+            gradients[i] += sums[level] * bit_of(quantizer, level, i);
+        of_scale += (1 << i) * gradients[i];
+    }
+    for (int i = 0; i < quantizer->bits; i++) {
+        double gradient = pace->even ? (1 << i) * of_scale : gradients[i];
+
+        velocity[i] = (float)(pace->momentum * (double)velocity[i] + scale * gradient);
+        basis[i] = (float)((double)basis[i] - pace->rate * (double)velocity[i]);
     }
 }
 
 static void step_weights(const struct lq_tape *tape, const struct weight_quantizer *q,
-                         const double rate_and_momentum[2])
+                         const struct pace *pace)
 {
     for (size_t row = 0; row < (size_t)q->rows; row++) {
         double sums[LQ_MAX_LEVELS] = {0};
@@ -86,17 +96,17 @@ static void step_weights(const struct lq_tape *tape, const struct weight_quantiz
 
             sums[level] += (double)tape->gradients[at + k];
         }
-        step_basis(&quantizer, sums, q->length, rate_and_momentum, q->velocity + row * bits,
+        step_basis(&quantizer, sums, q->length, pace, q->velocity + row * bits,
                    q->basis + row * bits);
     }
 }
 
 void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum)
 {
-    const double rate_and_momentum[2] = {rate, momentum};
+    const struct pace pace = {rate, momentum, tape->options.quantizer == LQ_QUANTIZER_UNIFORM};
 
     for (int i = 0; i < tape->weight_quantizer_count; i++)
-        step_weights(tape, tape->weight_quantizers[i], rate_and_momentum);
+        step_weights(tape, tape->weight_quantizers[i], &pace);
     for (int i = 0; i < tape->activation_quantizer_count; i++) {
         struct activation_quantizer *q = tape->activation_quantizers[i];
         double sums[LQ_MAX_LEVELS] = {0};
@@ -105,7 +115,7 @@ void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum)
             for (int level = 0; level < 1 << q->bits; level++)
                 sums[level] += q->gradients[(part << q->bits) + level];
         step_basis(&q->quantizer, sums,
-                   (double)tape->count * (double)tape->values[q->node->output].elements,
-                   rate_and_momentum, q->velocity, q->basis);
+                   (double)tape->count * (double)tape->values[q->node->output].elements, &pace,
+                   q->velocity, q->basis);
     }
 }

@@ -195,13 +195,23 @@ START_TEST(test_steps)
 }
 END_TEST
 
-/* One step of bases that learn by their gradient. */
-START_TEST(test_basis_gradients)
+enum { BASES = 2 * CHANNELS + 2 }; /* of conv2: weights, then its input */
+
+static void copy_bases(struct lq_tape *tape, float ret_bases[BASES])
+{
+    memcpy(ret_bases, array(tape, "conv2.basis"), (size_t)2 * CHANNELS * sizeof(float));
+    memcpy(ret_bases + 2 * CHANNELS, array(tape, "conv2.input.basis"), 2 * sizeof(float));
+}
+
+/* One step of bases that learn by their gradient; ret_before, ret_after: those of conv2. */
+static void step_bases(enum lq_quantizer_kind quantizer, bool golden, float ret_before[BASES],
+                       float ret_after[BASES])
 {
     struct lq_kernels kernels;
     struct lq_tape_options options = {.batch = BATCH,
                                       .threads = 2,
                                       .kernels = &kernels,
+                                      .quantizer = quantizer,
                                       .basis_momentum = 0.9,
                                       .basis_gradients = true,
                                       .statistics_momentum = 0.9};
@@ -218,16 +228,44 @@ START_TEST(test_basis_gradients)
     ck_assert_int_eq(tiny_graph(1, &graph, &error), LQ_OK);
     ck_assert_int_eq(lq_tape_create(graph, &options, &tape, &error), LQ_OK);
     fill(tape, input);
+    copy_bases(tape, ret_before);
     for (int i = 0; i < BATCH; i++)
         labels[i] = i % CLASSES;
     lq_tape_forward(tape, input, BATCH, LQ_TAPE_TRAIN, &logits);
     lq_loss_run(&loss, logits, NULL, labels, BATCH, CLASSES, d_logits, &correct);
     lq_tape_backward(tape, d_logits);
     lq_tape_step_bases(tape, 0.5, 0.9);
-    check("stepped.conv2.basis", array(tape, "conv2.basis"), 2 * CHANNELS, 1e-5);
-    check("stepped.conv2.input.basis", array(tape, "conv2.input.basis"), 2, 1e-5);
+    copy_bases(tape, ret_after);
+    if (golden) {
+        check("stepped.conv2.basis", ret_after, 2 * CHANNELS, 1e-5);
+        check("stepped.conv2.input.basis", ret_after + 2 * CHANNELS, 2, 1e-5);
+    }
     lq_tape_destroy(tape);
     lq_graph_destroy(graph);
+}
+
+START_TEST(test_basis_gradients)
+{
+    float before[BASES], after[BASES];
+
+    step_bases(LQ_QUANTIZER_LEARNED, true, before, after);
+}
+END_TEST
+
+/* Of v_i = 2^i s, s takes the step of v_0 + 2 v_1. */
+START_TEST(test_scale_gradients)
+{
+    float before[BASES], learned[BASES], uniform[BASES];
+
+    step_bases(LQ_QUANTIZER_LEARNED, false, before, learned);
+    step_bases(LQ_QUANTIZER_UNIFORM, false, before, uniform);
+    for (int i = 0; i < BASES; i += 2) {
+        float step = learned[i] - before[i] + 2 * (learned[i + 1] - before[i + 1]);
+
+        ck_assert_float_ne(step, 0);
+        ck_assert_float_eq_tol(uniform[i] - before[i], step, 1e-5F);
+        ck_assert_float_eq_tol(uniform[i + 1] - before[i + 1], 2 * step, 1e-5F);
+    }
 }
 END_TEST
 
@@ -237,5 +275,6 @@ int main(void)
 
     tcase_add_loop_test(tests, test_steps, 0, 2);
     tcase_add_test(tests, test_basis_gradients);
+    tcase_add_test(tests, test_scale_gradients);
     return suite_main("train_golden", tests);
 }
