@@ -25,7 +25,7 @@ lq_square_weights_beyond(const struct lq_square_weights *weights, int column)
 {
     struct lq_square_picks beyond = weights->beyond;
 
-    beyond.first += column / LQ_SQUARE_LANES * LQ_SQUARE * LQ_SQUARE;
+    beyond.first = lq_square_first(&beyond, column / LQ_SQUARE_LANES, 1, 1);
     return beyond;
 }
 

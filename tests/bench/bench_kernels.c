@@ -50,7 +50,6 @@ struct operands {
     int32_t a_basis[MAX_BITS];
     uint8_t *points;
     int32_t *lines;
-    struct lq_square_pick *picks;
     int first[LQ_SQUARE_PANELS * LQ_SQUARE * LQ_SQUARE + 1];
 };
 
@@ -117,8 +116,6 @@ static void operands_init(struct operands *o)
         o->a_basis[j] = 1 << j;
     o->points = filled(&rng, PIXELS / 4 * LQ_SQUARE_POINTS * channels + LQ_PICK_CHANNELS, 1);
     o->lines = filled(&rng, (size_t)PIXELS * LQ_SQUARE_LINES, sizeof(int32_t));
-    o->picks = filled(&rng, 1, sizeof(*o->picks));
-    memset(o->picks, 0, sizeof(*o->picks));
 }
 
 static void operands_deinit(struct operands *o)
@@ -132,7 +129,6 @@ static void operands_deinit(struct operands *o)
     free(o->sums);
     free(o->points);
     free(o->lines);
-    free(o->picks);
 }
 
 /* Few channels have large maps, and the same operands are enough for them. */
@@ -169,7 +165,7 @@ static void call_squares(const struct bench *b, const struct operands *o)
                                                        o->points,
                                                        (const int8_t *)o->w_levels +
                                                            column * LQ_SQUARE_POINTS * channels,
-                                                       {o->picks, o->first},
+                                                       {NULL, o->first},
                                                        o->lines});
         for (int y = 0; y < across; y++)
             squares->sums(&(struct lq_square_results){

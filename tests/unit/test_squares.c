@@ -147,7 +147,7 @@ static void compute(struct problem *p, const struct lq_kernels *kernels, int32_t
     lq_arena_deinit(&arena);
 }
 
-/* A loop test's grid of weights: points need one addend, or more. */
+/* A loop test's grid of weights: points fit bytes, or some do not. */
 START_TEST(agrees_with_the_definition)
 {
     static const int grids[] = {14, 31, LQ_SQUARE_GRID};

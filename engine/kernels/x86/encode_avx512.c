@@ -101,10 +101,10 @@ static bool grows(const struct lq_encode *e)
  * an odd number of them. */
 static inline void store_half_word(bool swapped, __mmask16 middle, __mmask16 odd, uint32_t *to)
 {
-    uint16_t *planes = (uint16_t *)(void *)to;
+    uint8_t *planes = (uint8_t *)to;
 
-    planes[swapped ? 0 : 1] = middle;
-    planes[swapped ? 1 : 0] = odd;
+    memcpy(planes + (swapped ? 0 : sizeof(middle)), &middle, sizeof(middle));
+    memcpy(planes + (swapped ? sizeof(odd) : 0), &odd, sizeof(odd));
 }
 
 static void sums_to_halves(const struct lq_encode *e, int c, const int32_t *sums, int pixels,
