@@ -56,6 +56,8 @@ static void fill_avx512(struct lq_kernels *kernels)
     kernels->halves_lanes = 16;
     kernels->prefers_halves = true;
     lq_squares_avx512(&kernels->squares);
+    lq_pixels_avx512(&kernels->pixels);
+    kernels->prefers_pixel_squares = true;
     kernels->square_pairs = 4;
     kernels->prefers_nibbles = false;
     kernels->windows_product = lq_windows_product_avx512;
@@ -110,6 +112,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     lq_train_kernels_c(&kernels->train);
     lq_winograd_c(&kernels->winograd);
     lq_squares_c(&kernels->squares);
+    lq_pixels_c(&kernels->pixels);
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {
         fill_avx2(kernels);

@@ -5,10 +5,13 @@
  * The normalisation (pixel * scale - mean) / std is folded into the weights: a tap has a weight for
  * each channel and one for the constant 255, the means' share. That one counts only where the tap
  * lies on the image, so that padding stays what it is for the float network, a normalised 0. An
- * output channel's folded weights are rounded to integers of at most 8191 times one scale: the sums
- * are exact, and one thing is rounded, and only once, when the model is loaded.
+ * output channel's folded weights are rounded to integers of at most 8191 times one scale, less
+ * where squares need it (below): the sums are exact, and one thing is rounded, and only once, when
+ * the model is loaded.
  *
- * Pixels become levels of 16 bits, line by line, for the product that every tier has. The
+ * Pixels become levels of 16 bits, line by line, for the product that every tier has, or points of
+ * which squares of 2x2 results are made (kernels/pixels.h): sums of weights must fit 16 bits then,
+ * on all tiers, so that none knows another network. The
  * constants' share is the same for all windows that lie on the image; only where they do not, the
  * difference is added to the sums.
  */
@@ -21,12 +24,14 @@
 #include "base/size.h"
 #include "base/status.h"
 #include "ops/integer_map.h"
+#include "ops/pixel_squares.h"
 #include "ops/weights.h"
 #include "ops/window.h"
 
 enum {
     MAX_CHANNELS = 3,
-    TOP = 8191, /* largest weight */
+    TOP = 8191,                  /* largest weight */
+    TOP_SUM = INT16_MAX - 9 / 2, /* of up to nine of them, before they are rounded */
     CONSTANT = 255,
     MAX_TAPS = INT32_MAX / (TOP * 255 * (MAX_CHANNELS + 1))
 };
@@ -50,6 +55,10 @@ struct state {
     size_t line; /* levels of a padded line */
     const int16_t *weights;
     struct axis y, x;
+    struct lq_pixel_plan plan;
+    bool plans;      /* the plan is one, */
+    bool in_squares; /* and they are what is computed */
+    struct lq_pixel_conv squares;
     const int32_t *differences; /* [spans of y][spans of x][channels] */
 };
 
@@ -105,10 +114,14 @@ static void sum_rows(const void *state, const void *input, int first, int last, 
     int16_t *lines = (int16_t *)(void *)scratch;
     struct lq_rows rows = s->rows;
 
-    pad_lines(s, input, first, lq_padded_lines(g, last - first), lines);
-    rows.lines = last - first;
-    s->kernels.gemm_levels(&(struct lq_levels){g->out.channels, rows, lines, s->weights, sums,
-                                               (size_t)g->out.channels});
+    if (s->in_squares) {
+        lq_pixel_conv_run(&s->squares, input, first, last, scratch, sums);
+    } else {
+        pad_lines(s, input, first, lq_padded_lines(g, last - first), lines);
+        rows.lines = last - first;
+        s->kernels.gemm_levels(&(struct lq_levels){g->out.channels, rows, lines, s->weights, sums,
+                                                   (size_t)g->out.channels});
+    }
     add_differences(s, first, last, sums);
 }
 
@@ -138,62 +151,77 @@ static double fold(const struct lq_preprocess *p, const float *weights, int taps
 /* While it is prepared. */
 struct rounding {
     double *folded, *constants, *scale; /* [length], [taps], [out channels] */
+    int16_t *weights;                   /* [out channels][length] */
     int32_t *rounded;                   /* [out channels][taps]: of constants */
     int32_t *whole;                     /* [out channels]: the sum of constants, if on the image */
 };
 
-static void store_channel(const struct state *s, const struct rounding *r, int channel,
-                          int16_t *weights)
+static void round_channel(const struct state *s, const struct rounding *r, int channel)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    size_t lanes = (size_t)s->kernels.levels_lanes, row = (size_t)(g->length / g->window.kernel_h);
-    size_t panel = ((size_t)g->window.kernel_h * (size_t)s->rows.run + 1) / 2;
-    size_t lane = (size_t)channel % lanes;
+    int16_t *weights = r->weights + (size_t)channel * (size_t)g->length;
 
-    weights += (size_t)channel / lanes * panel * lanes * 2;
-    for (size_t k = 0; k < (size_t)g->length; k++) {
-        size_t at = k / row * (size_t)s->rows.run + k % row;
+    for (int k = 0; k < g->length; k++)
+        weights[k] = (int16_t)lround(r->folded[k] / r->scale[channel]);
+    r->whole[channel] = 0;
+    for (int tap = 0; tap < g->taps; tap++) {
+        int32_t rounded = CONSTANT * (int32_t)lround(r->constants[tap] / r->scale[channel]);
 
-        weights[(at / 2 * lanes + lane) * 2 + at % 2] =
-            (int16_t)lround(r->folded[k] / r->scale[channel]);
+        r->rounded[channel * g->taps + tap] = rounded;
+        r->whole[channel] += rounded;
     }
-    for (int tap = 0; tap < g->taps; tap++)
-        r->rounded[channel * g->taps + tap] =
-            CONSTANT * (int32_t)lround(r->constants[tap] / r->scale[channel]);
 }
 
 /* A channel whose sums would be scaled by a negative number gets the opposite weights: then all
  * that follows rises with the sums. */
-static int round_weights(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+static int round_weights(const struct state *s, const struct lq_step_spec *spec,
                          const struct lq_preprocess *preprocess, const struct rounding *r,
                          struct lq_error *error)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    size_t lanes = (size_t)s->kernels.levels_lanes, length = (size_t)g->length;
-    size_t columns = lq_size_round_up((size_t)g->out.channels, lanes);
-    size_t pairs = ((size_t)g->window.kernel_h * (size_t)s->rows.run + 1) / 2;
-    int16_t *rounded = lq_arena_alloc(arena, columns * pairs, 2 * sizeof(*rounded));
+    size_t length = (size_t)g->length;
     float *weights = lq_alloc((size_t)g->out.channels * length, sizeof(*weights));
 
-    if (!rounded || !weights) {
-        free(weights);
+    if (!weights)
         return lq_fail_memory(error);
-    }
     lq_weights_decode(spec, g->out.channels, g->length, weights);
     for (int c = 0; c < g->out.channels; c++) {
         double largest = fold(preprocess, weights + (size_t)c * length, g->taps, g->in.channels,
                               r->folded, r->constants);
 
         r->scale[c] = largest > 0 ? largest / TOP : 1;
+        if (s->plans)
+            r->scale[c] = fmax(r->scale[c], lq_pixel_plan_largest(&s->plan, r->folded) / TOP_SUM);
         if (spec->scale && spec->scale[c] < 0)
             r->scale[c] = -r->scale[c];
-        store_channel(s, r, c, rounded);
-        r->whole[c] = 0;
-        for (int tap = 0; tap < g->taps; tap++)
-            r->whole[c] += r->rounded[c * g->taps + tap];
+        round_channel(s, r, c);
     }
-    s->weights = rounded;
     free(weights);
+    return LQ_OK;
+}
+
+/* As gemm_levels has them. */
+static int pack_weights(struct state *s, struct lq_arena *arena, const int16_t *weights,
+                        struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    size_t lanes = (size_t)s->kernels.levels_lanes, row = (size_t)(g->length / g->window.kernel_h);
+    size_t columns = lq_size_round_up((size_t)g->out.channels, lanes);
+    size_t pairs = ((size_t)g->window.kernel_h * (size_t)s->rows.run + 1) / 2;
+    int16_t *packed = lq_arena_alloc(arena, columns * pairs, 2 * sizeof(*packed));
+
+    if (!packed)
+        return lq_fail_memory(error);
+    s->weights = packed;
+    for (size_t channel = 0; channel < (size_t)g->out.channels; channel++) {
+        int16_t *panel = packed + channel / lanes * pairs * lanes * 2;
+
+        for (size_t k = 0; k < (size_t)g->length; k++) {
+            size_t at = k / row * (size_t)s->rows.run + k % row;
+
+            panel[(at / 2 * lanes + channel % lanes) * 2 + at % 2] = *weights++;
+        }
+    }
     return LQ_OK;
 }
 
@@ -290,16 +318,21 @@ static int prepare(struct state *s, struct lq_arena *arena, const struct lq_step
                    struct lq_step *ret_step, struct lq_error *error)
 {
     const struct lq_conv_geometry *g = &s->geometry;
+    int row_step = s->in_squares ? LQ_SQUARE : 1, rows = lq_integer_map_tile_rows(spec, row_step);
     struct lq_integer_map_spec map = {
         .sums = {r->scale, r->whole, g->taps * g->in.channels * TOP * 255},
         .length = g->length,
-        .row_step = 1,
-        .row_bytes = (size_t)lq_padded_lines(g, lq_integer_map_tile_rows(spec, 1)) * s->line *
-                     sizeof(int16_t),
+        .row_step = row_step,
+        .row_bytes = s->in_squares ? lq_pixel_plan_bytes(&s->plan, rows)
+                                   : (size_t)lq_padded_lines(g, rows) * s->line * sizeof(int16_t),
         .sum_rows = sum_rows,
         .state = s};
-    int status = round_weights(s, arena, spec, preprocess, r, error);
+    int status = round_weights(s, spec, preprocess, r, error);
 
+    if (status == LQ_OK && s->in_squares)
+        status = lq_pixel_conv_init(&s->squares, arena, &s->plan, &s->kernels, r->weights, error);
+    else if (status == LQ_OK)
+        status = pack_weights(s, arena, r->weights, error);
     if (status == LQ_OK)
         status = init_differences(s, arena, r, error);
     if (status == LQ_OK)
@@ -321,19 +354,23 @@ int lq_conv_pixels_prepare(struct lq_arena *arena, const struct lq_step_spec *sp
     lq_conv_geometry_init(&s->geometry, spec);
     s->kernels = *spec->kernels;
     init_rows(s);
+    s->plans = lq_pixel_plan_init(&s->plan, &s->geometry, TOP);
+    s->in_squares = s->plans && s->kernels.prefers_pixel_squares;
     channels = (size_t)s->geometry.out.channels;
     taps = (size_t)s->geometry.taps;
     r.folded = lq_alloc((size_t)s->geometry.length, sizeof(*r.folded));
     r.constants = lq_alloc(taps, sizeof(*r.constants));
     r.scale = lq_alloc(channels, sizeof(*r.scale));
+    r.weights = lq_alloc(channels * (size_t)s->geometry.length, sizeof(*r.weights));
     r.rounded = lq_alloc(channels * taps, sizeof(*r.rounded));
     r.whole = lq_alloc(channels, sizeof(*r.whole));
-    status = r.folded && r.constants && r.scale && r.rounded && r.whole
+    status = r.folded && r.constants && r.scale && r.weights && r.rounded && r.whole
                  ? prepare(s, arena, spec, preprocess, &r, ret_step, error)
                  : lq_fail_memory(error);
     free(r.folded);
     free(r.constants);
     free(r.scale);
+    free(r.weights);
     free(r.rounded);
     free(r.whole);
     return status;

@@ -95,6 +95,26 @@ static inline simde__m512 lanes_cvtepi32_ps(simde__m512i v)
     return result;
 }
 
+static inline simde__m512i lanes_cvtepu8_epi16(simde__m256i v)
+{
+    uint16_t words[32];
+
+    LANES_OF(uint8_t, lanes, v);
+    for (int i = 0; i < 32; i++)
+        words[i] = lanes[i];
+    VECTOR_OF(simde__m512i, result, words);
+    return result;
+}
+
+static inline simde__m512i lanes_srai_epi32(simde__m512i v, unsigned count)
+{
+    LANES_OF(int32_t, lanes, v);
+    for (int i = 0; i < 16; i++)
+        lanes[i] >>= count;
+    VECTOR_OF(simde__m512i, result, lanes);
+    return result;
+}
+
 static inline simde__m256i lanes_cvtepi32_epi16(simde__m512i v)
 {
     int16_t halves[16];
@@ -186,6 +206,10 @@ static inline simde__m512i lanes_popcnt_epi16(simde__m512i v)
 #define _mm512_cvtepi32_ps lanes_cvtepi32_ps
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16 lanes_cvtepi32_epi16
+#undef _mm512_cvtepu8_epi16
+#define _mm512_cvtepu8_epi16 lanes_cvtepu8_epi16
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32 lanes_srai_epi32
 #undef _mm512_extractf32x8_ps
 #define _mm512_extractf32x8_ps lanes_extractf32x8_ps
 #undef _mm512_movepi32_mask
