@@ -22,7 +22,9 @@ static int quantize(struct lq_model *model, const struct lq_dataset *train,
     struct lq_quantize_options options = {.bits = o->bits,
                                           .layers = o->layers,
                                           .layer_count = o->layer_count,
-                                          .quantizer = o->quantizer,
+                                          .quantizer = o->quantizer == LQ_QUANTIZER_LEARNED
+                                                           ? LQ_QUANTIZER_LEARNED
+                                                           : LQ_QUANTIZER_UNIFORM,
                                           .images = CALIBRATION_IMAGES,
                                           .augmentation = o->augmentation,
                                           .seed = o->seed,

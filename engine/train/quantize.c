@@ -396,6 +396,8 @@ static int check_options(const struct quantizing *q)
                            options->layers[i].layer);
         status = check_bits(&options->layers[i].bits, options->layers[i].layer, q->error);
     }
+    if (status == LQ_OK && options->quantizer == LQ_QUANTIZER_DOREFA)
+        status = lq_fail(q->error, LQ_ERR_INVALID, "levels of DoReFa-Net come by training alone");
     if (status == LQ_OK && options->iterations != 0 && options->iterations < MIN_ITERATIONS)
         status = lq_fail(q->error, LQ_ERR_INVALID, "%d iterations, expected at least %d",
                          options->iterations, MIN_ITERATIONS);

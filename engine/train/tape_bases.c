@@ -28,14 +28,28 @@
 ADD_LEVELS(2)
 ADD_LEVELS(4)
 
-void lq_tape_add_level_gradients(const struct activation_quantizer *q, const float *y,
-                                 const float *d, size_t count, const struct span *span)
+/* PACT: of the values that the top level clips alone. */
+static void add_clipped(const struct lq_quantizer *quantizer, const float *y, const float *d,
+                        size_t count, double *sums)
+{
+    int last = (1 << quantizer->bits) - 1;
+    float top = quantizer->levels[last];
+
+    for (size_t i = 0; i < count; i++)
+        sums[last] += y[i] >= top ? (double)d[i] : 0;
+}
+
+void lq_tape_add_level_gradients(enum lq_quantizer_kind kind, const struct activation_quantizer *q,
+                                 const float *y, const float *d, size_t count,
+                                 const struct span *span)
 {
     double *sums = q->gradients + ((size_t)span->part << q->bits);
 
     if (span->opens)
         memset(sums, 0, ((size_t)1 << q->bits) * sizeof(*sums));
-    if (q->bits == 1)
+    if (kind == LQ_QUANTIZER_DOREFA)
+        add_clipped(&q->quantizer, y, d, count, sums);
+    else if (q->bits == 1)
         add_levels_2(q->quantizer.thresholds, y, d, count, sums);
     else if (q->bits == 2)
         add_levels_4(q->quantizer.thresholds, y, d, count, sums);
@@ -52,9 +66,10 @@ static double bit_of(const struct lq_quantizer *quantizer, int level, int i)
     return quantizer->kind == LQ_CODE_SIGNED ? 2 * bit - 1 : bit;
 }
 
-/* How far bases go. even: levels stay evenly spaced, v_i = 2^i s, and the gradient is that of s. */
+/* How far bases go. decay: of tops alone. even: levels stay evenly spaced, v_i = 2^i s, and the
+ * gradient is that of s. */
 struct pace {
-    double rate, momentum;
+    double rate, momentum, decay;
     bool even;
 };
 
@@ -101,11 +116,26 @@ static void step_weights(const struct lq_tape *tape, const struct weight_quantiz
     }
 }
 
-void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum)
+/* gradient: by the top level. */
+static void step_top(const struct pace *pace, double gradient, struct activation_quantizer *q)
 {
-    const struct pace pace = {rate, momentum, tape->options.quantizer == LQ_QUANTIZER_UNIFORM};
+    int steps = (1 << q->bits) - 1;
+    double top = 0;
 
-    for (int i = 0; i < tape->weight_quantizer_count; i++)
+    for (int i = 0; i < q->bits; i++)
+        top += (double)q->basis[i];
+    *q->velocity = (float)(pace->momentum * (double)*q->velocity + gradient + pace->decay * top);
+    top -= pace->rate * (double)*q->velocity;
+    for (int i = 0; i < q->bits; i++)
+        q->basis[i] = (float)ldexp(top / steps, i);
+}
+
+void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum, double decay)
+{
+    enum lq_quantizer_kind kind = tape->options.quantizer;
+    const struct pace pace = {rate, momentum, decay, kind == LQ_QUANTIZER_UNIFORM};
+
+    for (int i = 0; i < tape->weight_quantizer_count && kind != LQ_QUANTIZER_DOREFA; i++)
         step_weights(tape, tape->weight_quantizers[i], &pace);
     for (int i = 0; i < tape->activation_quantizer_count; i++) {
         struct activation_quantizer *q = tape->activation_quantizers[i];
@@ -114,8 +144,11 @@ void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum)
         for (int part = 0; part < lq_tape_parts(tape); part++)
             for (int level = 0; level < 1 << q->bits; level++)
                 sums[level] += q->gradients[(part << q->bits) + level];
-        step_basis(&q->quantizer, sums,
-                   (double)tape->count * (double)tape->values[q->node->output].elements, &pace,
-                   q->velocity, q->basis);
+        if (kind == LQ_QUANTIZER_DOREFA)
+            step_top(&pace, sums[(1 << q->bits) - 1], q);
+        else
+            step_basis(&q->quantizer, sums,
+                       (double)tape->count * (double)tape->values[q->node->output].elements, &pace,
+                       q->velocity, q->basis);
     }
 }

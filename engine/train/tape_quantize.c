@@ -83,11 +83,31 @@ static void quantize_row(void *context, int row, int worker)
         move_basis(pass->tape, &quantizer, &stats, q->average + (size_t)row * (bits + 1), basis);
 }
 
+/* DoReFa-Net: one scale for the layer. */
+static void scale_to_layer(const struct lq_tape *tape, struct weight_quantizer *q)
+{
+    const float *latent = tape->numbers_values + q->offset;
+    size_t count = (size_t)q->rows * (size_t)q->length;
+    double sum = 0, largest = 0, scale;
+
+    for (size_t k = 0; k < count; k++) {
+        double size = fabs((double)latent[k]);
+
+        sum += size;
+        largest = size > largest ? size : largest;
+    }
+    scale = q->bits == 1 ? sum / (double)count : largest / ((1 << q->bits) - 1);
+    for (int i = 0; i < q->rows * q->bits; i++)
+        q->basis[i] = (float)ldexp(scale, i % q->bits);
+}
+
 void lq_tape_quantize_weights(struct lq_tape *tape, bool move)
 {
     for (int i = 0; i < tape->weight_quantizer_count; i++) {
         struct rows_pass pass = {tape, tape->weight_quantizers[i], move};
 
+        if (tape->options.quantizer == LQ_QUANTIZER_DOREFA)
+            scale_to_layer(tape, pass.quantizer);
         lq_pool_run(tape->pool, pass.quantizer->rows, quantize_row, &pass);
     }
 }
@@ -155,7 +175,8 @@ static void quantize_back(struct lq_tape *tape, struct op *op, const struct span
     float top = q->quantizer.levels[(1 << q->bits) - 1];
 
     if (q->gradients)
-        lq_tape_add_level_gradients(q, lq_tape_data(tape, op->inputs[0], span),
+        lq_tape_add_level_gradients(tape->options.quantizer, q,
+                                    lq_tape_data(tape, op->inputs[0], span),
                                     lq_tape_gradient(tape, op->output, span),
                                     (size_t)span->count * tape->values[op->output].elements, span);
     if (op->gives[0])

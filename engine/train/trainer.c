@@ -123,7 +123,7 @@ static int take_step(struct trainer *t)
     if (!gradients_finite(t->tape))
         return fail_numeric(t, "a gradient");
     if (o->basis_rate > 0) /* before the weights that were encoded move */
-        lq_tape_step_bases(t->tape, sgd.rate * o->basis_rate, o->momentum);
+        lq_tape_step_bases(t->tape, sgd.rate * o->basis_rate, o->momentum, o->decay);
     lq_sgd_step(&sgd, t->tape, t->velocity);
     if (t->average)
         lq_average_step(o->average, t->step, t->tape, t->average);

@@ -119,6 +119,7 @@ static int init_teacher(struct trainer *t)
 static void describe(const struct trainer *t, char *text, size_t size)
 {
     static const char *const curves[] = {"steps", "linear", "cosine"};
+    static const char *const quantizers[] = {"learned", "uniform", "DoReFa and PACT"};
     const struct lq_train_options *o = t->options;
 
     snprintf(text, size,
@@ -128,7 +129,7 @@ static void describe(const struct trainer *t, char *text, size_t size)
              o->epochs, o->rate, curves[o->curve], o->warmup, o->momentum,
              o->plain_momentum ? "" : " Nesterov", o->decay, o->basis_rate, o->smoothing,
              o->average, o->teacher ? o->distillation : 0, o->temperature, o->augmentation,
-             o->quantizer == LQ_QUANTIZER_UNIFORM ? "uniform" : "learned");
+             quantizers[o->quantizer]);
 }
 
 static void add_entry(struct trainer *t, const char *prefix, const char *name, bool doubles,

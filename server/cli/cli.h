@@ -112,9 +112,10 @@ int cli_bits(const struct cli_arguments *arguments, const char *option, const ch
              struct lq_bits *bits);
 /* The option's grids "GW/GA"; untouched where it is not given. */
 int cli_grids(const struct cli_arguments *arguments, const char *option, struct lq_bits *bits);
-/* Whether the option is the second of two words; the first is the default. */
-int cli_word(const struct cli_arguments *arguments, const char *option, const char *first,
-             const char *second, bool *ret_second);
+/* Which of `words`, which end with NULL, the option is; the first is the default. CLI_OK or
+ * CLI_USAGE. */
+int cli_choice(const struct cli_arguments *arguments, const char *option, const char *const *words,
+               int *ret_index);
 /* What was made, on a line. */
 void cli_print_network(const struct lq_model *model, const char *path);
 

@@ -196,10 +196,10 @@ static int open_data(struct finetuning *f, struct lq_error *error)
 {
     const struct cli_arguments *a = f->arguments;
     const char *guard = cli_value(a, "guard");
-    bool test = false;
+    static const char *const splits[] = {"train", "test", NULL};
     int64_t every = 5;
     struct lq_dataset_selection selection = {.hidden = cli_value(a, "unlabelled") != NULL};
-    int status = cli_word(a, "split", "train", "test", &test);
+    int test, status = cli_choice(a, "split", splits, &test);
 
     if (status == CLI_OK)
         status = cli_int(a, "hold-out", 2, 1 << 30, &every);

@@ -162,16 +162,29 @@ int cli_grids(const struct cli_arguments *a, const char *option, struct lq_bits 
                     text);
 }
 
-int cli_word(const struct cli_arguments *a, const char *option, const char *first,
-             const char *second, bool *ret_second)
+int cli_choice(const struct cli_arguments *a, const char *option, const char *const *words,
+               int *ret_index)
 {
     const char *text = cli_value(a, option);
+    char expected[128] = "";
+    size_t used = 0;
 
-    *ret_second = text && strcmp(text, second) == 0;
-    if (!text || *ret_second || strcmp(text, first) == 0)
+    *ret_index = 0;
+    if (!text)
         return CLI_OK;
-    return cli_fail(CLI_USAGE, "%s: option --%s is '%s', expected %s or %s", a->command->name,
-                    option, text, first, second);
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret_index = i;
+            return CLI_OK;
+        }
+        used += (size_t)snprintf(expected + used, sizeof(expected) - used, "%s%s",
+                                 i == 0         ? ""
+                                 : words[i + 1] ? ", "
+                                                : " or ",
+                                 words[i]);
+    }
+    return cli_fail(CLI_USAGE, "%s: option --%s is '%s', expected %s", a->command->name, option,
+                    text, expected);
 }
 
 void cli_print_network(const struct lq_model *model, const char *path)

@@ -45,7 +45,9 @@ static int read_numbers(const struct cli_arguments *a, struct lq_arch_options *o
 static int read_options(const struct cli_arguments *a, struct lq_arch_options *o)
 {
     const char *bits = cli_value(a, "bits");
-    bool uniform = false, type_b = false;
+    static const char *const quantizers[] = {"learned", "uniform", NULL};
+    static const char *const shortcuts[] = {"A", "B", NULL};
+    int quantizer = 0, shortcut = 0;
     int status = read_numbers(a, o);
 
     if (status == CLI_OK && !cli_value(a, "output"))
@@ -55,12 +57,12 @@ static int read_options(const struct cli_arguments *a, struct lq_arch_options *o
     if (status == CLI_OK && bits)
         status = cli_bits(a, "bits", bits, &o->bits);
     if (status == CLI_OK)
-        status = cli_word(a, "quantizer", "learned", "uniform", &uniform);
+        status = cli_choice(a, "quantizer", quantizers, &quantizer);
     if (status == CLI_OK)
-        status = cli_word(a, "shortcut", "A", "B", &type_b);
+        status = cli_choice(a, "shortcut", shortcuts, &shortcut);
     if (cli_value(a, "shortcut"))
-        o->shortcut = type_b ? 'B' : 'A';
-    o->quantizer = uniform ? LQ_QUANTIZER_UNIFORM : LQ_QUANTIZER_LEARNED;
+        o->shortcut = *shortcuts[shortcut];
+    o->quantizer = (enum lq_quantizer_kind)quantizer;
     o->name = cli_value(a, "name");
     return status;
 }

@@ -68,8 +68,10 @@ static int read_options(const struct cli_arguments *a, struct lq_quantize_option
                         enum lq_split *split)
 {
     const char *bits = cli_value(a, "bits");
-    bool uniform = false, keep = false, test = false;
-    int status;
+    static const char *const quantizers[] = {"learned", "uniform", NULL};
+    static const char *const norms[] = {"reestimate", "keep", NULL};
+    static const char *const splits[] = {"train", "test", NULL};
+    int status, quantizer = 0, keep = 0, test = 0;
 
     if (!bits || !cli_value(a, "calibrate") || !cli_value(a, "output"))
         return cli_fail(CLI_USAGE, "quantize: options --bits, --calibrate and --output are needed");
@@ -77,14 +79,14 @@ static int read_options(const struct cli_arguments *a, struct lq_quantize_option
     if (status == CLI_OK)
         status = cli_bits(a, "bits", bits, &o->bits);
     if (status == CLI_OK)
-        status = cli_word(a, "quantizer", "learned", "uniform", &uniform);
+        status = cli_choice(a, "quantizer", quantizers, &quantizer);
     if (status == CLI_OK)
-        status = cli_word(a, "batch-norm", "reestimate", "keep", &keep);
+        status = cli_choice(a, "batch-norm", norms, &keep);
     if (status == CLI_OK)
-        status = cli_word(a, "split", "train", "test", &test);
+        status = cli_choice(a, "split", splits, &test);
     if (status == CLI_OK)
         status = read_numbers(a, o);
-    o->quantizer = uniform ? LQ_QUANTIZER_UNIFORM : LQ_QUANTIZER_LEARNED;
+    o->quantizer = (enum lq_quantizer_kind)quantizer;
     o->keep_batch_norm = keep;
     o->augmentation = cli_value(a, "augmentation");
     *split = test ? LQ_SPLIT_TEST : LQ_SPLIT_TRAIN;

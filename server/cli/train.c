@@ -24,7 +24,8 @@ static const struct cli_option options[] = {
     {"bits", 'b', "W/A", "quantize weights and activations before training: 1..8 or float"},
     {"grid", 0, "W/A", "sum of a snapped basis' integers; default 31/63, at least 2^bits - 1"},
     {"layer", 0, "NAME=W/A", "another setting for one layer, W/A:GW/GA with grids; repeatable"},
-    {"quantizer", 0, "KIND", "learned (default) or uniform"},
+    {"quantizer", 0, "KIND",
+     "learned (default), uniform (fitted scales) or dorefa (DoReFa-Net, PACT)"},
     {"lr", 0, "RATE", "learning rate; default 0.1"},
     {"schedule", 0, "CURVE", "steps (default: a tenth at each milestone), linear or cosine, to 0"},
     {"milestones", 0, "E,E,...", "epochs; default 41 % and 61.5 % of all"},
@@ -32,7 +33,7 @@ static const struct cli_option options[] = {
     {"batch", 0, "N", "images of a step; default 128"},
     {"momentum", 0, "X", "default 0.9"},
     {"plain-momentum", 0, NULL, "not Nesterov's"},
-    {"decay", 0, "X", "of weights; default 1e-4"},
+    {"decay", 0, "X", "of weights, and of dorefa's top levels; default 1e-4"},
     {"basis-rate", 0, "X",
      "bases learn by gradient, at this part of the learning rate, not by QEM"},
     {"smoothing", 0, "X", "of labels; default 0"},
@@ -179,22 +180,6 @@ static int read_integers(const struct cli_arguments *a, struct lq_train_options 
     return status;
 }
 
-static int read_curve(const struct cli_arguments *a, struct lq_train_options *o)
-{
-    static const char *const curves[] = {"steps", "linear", "cosine"};
-    const char *text = cli_value(a, "schedule");
-
-    for (int i = 0; text && i < 3; i++)
-        if (strcmp(text, curves[i]) == 0) {
-            o->curve = (enum lq_rate_curve)i;
-            return CLI_OK;
-        }
-    return text ? cli_fail(CLI_USAGE,
-                           "train: option --schedule is '%s', expected steps, linear or cosine",
-                           text)
-                : CLI_OK;
-}
-
 /* --layer NAME=W/A; names are copied, for they end at the last "=". */
 static int read_layers(struct training *t)
 {
@@ -219,8 +204,9 @@ static int read_options(struct training *t)
     const struct cli_arguments *a = t->arguments;
     struct lq_train_options *o = &t->options;
     const char *bits = cli_value(a, "bits");
-    bool uniform = false;
-    int status = CLI_OK;
+    static const char *const quantizers[] = {"learned", "uniform", "dorefa", NULL};
+    static const char *const curves[] = {"steps", "linear", "cosine", NULL};
+    int status = CLI_OK, quantizer = 0, curve = 0;
 
     o->rate = 0.1;
     o->decay = 1e-4;
@@ -237,7 +223,7 @@ static int read_options(struct training *t)
     if (status == CLI_OK)
         status = cli_grids(a, "grid", &o->bits);
     if (status == CLI_OK)
-        status = cli_word(a, "quantizer", "learned", "uniform", &uniform);
+        status = cli_choice(a, "quantizer", quantizers, &quantizer);
     if (status == CLI_OK)
         status = read_doubles(a, o);
     if (status == CLI_OK)
@@ -245,10 +231,11 @@ static int read_options(struct training *t)
     if (status == CLI_OK)
         status = read_milestones(t);
     if (status == CLI_OK)
-        status = read_curve(a, o);
+        status = cli_choice(a, "schedule", curves, &curve);
     if (status == CLI_OK)
         status = read_layers(t);
-    o->quantizer = uniform ? LQ_QUANTIZER_UNIFORM : LQ_QUANTIZER_LEARNED;
+    o->quantizer = (enum lq_quantizer_kind)quantizer;
+    o->curve = (enum lq_rate_curve)curve;
     o->scratch = cli_value(a, "scratch");
     o->plain_momentum = cli_value(a, "plain-momentum");
     o->augmentation = cli_value(a, "augmentation");

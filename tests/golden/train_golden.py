@@ -109,6 +109,44 @@ def show(name, values):
     print(name, np.size(values), ' '.join('%.9g' % v for v in np.ravel(values)))
 
 
+def run(p, weights, a_snapped):
+    """A step's losses and gradients with these levels of conv2's weights, and what its bases learn from."""
+    z1 = conv(x, p['conv1.weight']) + p['conv1.bias']
+    n1, kept1 = norm(z1, p['bn1.gamma'], p['bn1.beta'])
+    r1 = np.maximum(n1, 0)
+    codes, q, top = encode('unsigned', a_snapped, r1)
+    z2 = conv(q, weights)
+    n2, kept2 = norm(z2, p['bn2.gamma'], p['bn2.beta'])
+    r2 = np.maximum(n2, 0)
+    pooled = r2.mean((1, 2))
+    logits = pooled @ p['linear.weight'].T + p['linear.bias']
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    target = np.full((BATCH, CLASSES), SMOOTHING / CLASSES)
+    target[np.arange(BATCH), labels] += 1 - SMOOTHING
+    loss = -(target * log_p).sum() / BATCH
+    d = (np.exp(log_p) - target) / BATCH
+    g = {'linear.weight': d.T @ pooled, 'linear.bias': d.sum(0)}
+    d = (d @ p['linear.weight'])[:, None, None, :] / SIDE**2 * (r2 > 0)
+    d, g['bn2.gamma'], g['bn2.beta'] = norm_back(d, p['bn2.gamma'], kept2)
+    g['conv2.weight'], d_q = conv_back(q, weights, d)
+    d = d_q * (r1 > 0) * (r1 <= top)
+    d, g['bn1.gamma'], g['bn1.beta'] = norm_back(d, p['bn1.gamma'], kept1)
+    g['conv1.weight'], _ = conv_back(x, p['conv1.weight'], d)
+    g['conv1.bias'] = d.sum((0, 1, 2))
+    return loss, logits, g, (r1, codes, d_q, top), (kept1, kept2)
+
+
+def show_dorefa(p, activation_basis, a_snapped):
+    """Bases of the uniform quantizers of DoReFa-Net and PACT after a step at rate 0.5."""
+    basis = np.abs(p['conv2.weight']).max() / (2**BITS - 1) * 2**np.arange(BITS)
+    _, weights, _ = encode('signed', snap('signed', basis, WEIGHT_GRID), p['conv2.weight'])
+    _, _, _, (r1, _, d_q, top), _ = run(p, weights, a_snapped)
+    learned = activation_basis.sum()
+    learned -= 0.5 * (d_q[r1 >= top].sum() + DECAY * learned)
+    show('dorefa.conv2.basis', np.tile(basis, (CHANNELS, 1)))
+    show('dorefa.conv2.input.basis', learned / (2**BITS - 1) * 2**np.arange(BITS))
+
+
 stream = Stream()
 x = stream.draw((BATCH, SIDE, SIDE, 3), 0, 1)
 p = {'conv1.weight': stream.draw((CHANNELS, 3, 3, 3), 0, 0.5), 'conv1.bias': stream.draw(CHANNELS, 0, 0.1),
@@ -130,29 +168,11 @@ for step in range(STEPS):
         codes, weights[row], _ = encode('signed', snapped[row], p['conv2.weight'][row])
         weight_bases[row] = weight_averages[row].move(qem('signed', snapped[row], codes, p['conv2.weight'][row]))
     a_snapped = snap('unsigned', activation_basis, ACTIVATION_GRID)
-    z1 = conv(x, p['conv1.weight']) + p['conv1.bias']
-    n1, kept1 = norm(z1, p['bn1.gamma'], p['bn1.beta'])
-    r1 = np.maximum(n1, 0)
-    codes, q, top = encode('unsigned', a_snapped, r1)
+    loss, logits, g, (r1, codes, d_q, _), (kept1, kept2) = run(p, weights, a_snapped)
+    losses.append(loss)
+    if step == 0:
+        show_dorefa(p, activation_basis, a_snapped)
     activation_basis = activation_average.move(qem('unsigned', a_snapped, codes, r1))
-    z2 = conv(q, weights)
-    n2, kept2 = norm(z2, p['bn2.gamma'], p['bn2.beta'])
-    r2 = np.maximum(n2, 0)
-    pooled = r2.mean((1, 2))
-    logits = pooled @ p['linear.weight'].T + p['linear.bias']
-    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    target = np.full((BATCH, CLASSES), SMOOTHING / CLASSES)
-    target[np.arange(BATCH), labels] += 1 - SMOOTHING
-    losses.append(-(target * log_p).sum() / BATCH)
-    d = (np.exp(log_p) - target) / BATCH
-    g = {'linear.weight': d.T @ pooled, 'linear.bias': d.sum(0)}
-    d = (d @ p['linear.weight'])[:, None, None, :] / SIDE**2 * (r2 > 0)
-    d, g['bn2.gamma'], g['bn2.beta'] = norm_back(d, p['bn2.gamma'], kept2)
-    g['conv2.weight'], d_q = conv_back(q, weights, d)
-    d = d_q * (r1 > 0) * (r1 <= top)
-    d, g['bn1.gamma'], g['bn1.beta'] = norm_back(d, p['bn1.gamma'], kept1)
-    g['conv1.weight'], _ = conv_back(x, p['conv1.weight'], d)
-    g['conv1.bias'] = d.sum((0, 1, 2))
     if step == 0:  # what a basis would become by its gradient instead, at rate 0.5
         g_rows = np.einsum('rn,rnb->rb', g['conv2.weight'].reshape(CHANNELS, -1),
                            np.stack([encode('signed', snapped[r], p['conv2.weight'][r])[0].reshape(-1, BITS)

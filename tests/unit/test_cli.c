@@ -78,6 +78,8 @@ START_TEST(command_lines)
         {"quantize x -b 2/2/2 -c d -o o", 2, "option --bits is '2/2/2'"},
         {"quantize x -b 2/2 -c d -o o --layer conv1", 2, "expected NAME=W/A"},
         {"quantize x -b 2/2 -c d -o o --quantizer magic", 2, "expected learned or uniform"},
+        {"train -d d -o o -e 1 --arch resnet-20 --quantizer magic", 2,
+         "--quantizer is 'magic', expected learned, uniform or dorefa"},
         {"quantize x -b 2/2 -c d -o o --iterations 5", 2, "option --iterations is '5'"},
         {"help finetune", 0, "exit status is 3"},
         {"finetune x -o y", 2, "--data and --output are needed"},

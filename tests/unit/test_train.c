@@ -241,6 +241,16 @@ START_TEST(test_learns_uniform)
 }
 END_TEST
 
+START_TEST(test_learns_as_dorefa)
+{
+    struct told told;
+    struct lq_train_options options = usual(&told, 2, 12);
+
+    options.quantizer = LQ_QUANTIZER_DOREFA;
+    check_learns(&options, &told, 95);
+}
+END_TEST
+
 START_TEST(test_learns_bases_by_gradient)
 {
     struct told told;
@@ -494,6 +504,7 @@ int main(void)
     tcase_add_test(tests, test_resume);
     if (!IS_SLOW) {
         tcase_add_test(tests, test_learns_uniform);
+        tcase_add_test(tests, test_learns_as_dorefa);
         tcase_add_test(tests, test_learns_bases_by_gradient);
         tcase_add_test(tests, test_learns_with_extras);
         tcase_add_test(tests, test_latent);

@@ -234,7 +234,7 @@ static void step_bases(enum lq_quantizer_kind quantizer, float ret_before[BASES]
     lq_tape_forward(tape, input, BATCH, LQ_TAPE_TRAIN, &logits);
     lq_loss_run(&loss, logits, NULL, labels, BATCH, CLASSES, d_logits, &correct);
     lq_tape_backward(tape, d_logits);
-    lq_tape_step_bases(tape, 0.5, 0.9);
+    lq_tape_step_bases(tape, 0.5, 0.9, 1e-3);
     copy_bases(tape, ret_after);
     lq_tape_destroy(tape);
     lq_graph_destroy(graph);
@@ -267,6 +267,16 @@ START_TEST(test_scale_gradients)
 }
 END_TEST
 
+START_TEST(test_dorefa)
+{
+    float before[BASES], after[BASES];
+
+    step_bases(LQ_QUANTIZER_DOREFA, before, after);
+    check("dorefa.conv2.basis", after, 2 * CHANNELS, 1e-5);
+    check("dorefa.conv2.input.basis", after + 2 * CHANNELS, 2, 1e-5);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("train_golden");
@@ -274,5 +284,6 @@ int main(void)
     tcase_add_loop_test(tests, test_steps, 0, 2);
     tcase_add_test(tests, test_basis_gradients);
     tcase_add_test(tests, test_scale_gradients);
+    tcase_add_test(tests, test_dorefa);
     return suite_main("train_golden", tests);
 }
