@@ -91,7 +91,7 @@ static bool fits_halves(const struct lq_lowering *l, const struct lq_node *layer
            length_of(l, layer, value, LQ_HALF_CODES) <= INT16_MAX &&
            (layer->kind == LQ_OP_DENSE ? l->graph->values[value].shape.rank == 1
                                        : layer->attributes.groups == 1) &&
-           2 * layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
+           layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
 }
 
 /* Nibbles hold the planes of the layer's weights, and its sums of them are exact. */

@@ -40,3 +40,18 @@ void lq_gemm_halves_c(const struct lq_halves *h)
                 product(h, h->a + lq_row_offset(&h->rows, row), h->w + (size_t)col * length,
                         h->w_basis + (size_t)col * (size_t)h->w_bits);
 }
+
+void lq_halves_start(const struct lq_halves *h, int lanes, int32_t *ret_start)
+{
+    size_t bits = (size_t)h->w_bits, vectors = (size_t)h->rows.runs * (size_t)h->rows.run * bits;
+
+    for (int col = 0; col < lq_panels(h->n, lanes) * lanes; col++) {
+        size_t panel = (size_t)(col / lanes), lane = (size_t)(col % lanes);
+        const uint32_t *w = h->w + panel * vectors * (size_t)lanes + lane;
+        const int32_t *w_basis = h->w_basis + panel * bits * (size_t)lanes + lane;
+
+        ret_start[col] = 0;
+        for (size_t k = 0; k < vectors; k++)
+            ret_start[col] += w_basis[k % bits * (size_t)lanes] * weigh(h, w[k * (size_t)lanes]);
+    }
+}

@@ -119,13 +119,15 @@ struct lq_halves {
     int w_bits;
     const uint32_t *a;
     const uint32_t *w;      /* [panels][runs * run][w_bits][lanes] */
-    const int32_t *a_basis; /* [2]; twice the products with w_basis, and 16 runs * run, fit
-                               int16_t */
+    const int32_t *a_basis; /* [2]; the products with w_basis, and 16 runs * run, fit int16_t */
     const int32_t *w_basis; /* [panels][w_bits][lanes] */
+    const int32_t *start;   /* [panels][lanes]: lq_halves_start() */
     int32_t *sums;
     size_t stride;
 };
 typedef void lq_gemm_halves(const struct lq_halves *halves);
+/* What the set bits of weights add up to: sum_ij n_i m_j pop(w_i). */
+void lq_halves_start(const struct lq_halves *halves, int lanes, int32_t *ret_start);
 
 /* What a quantizer makes of values: the thresholds that a value passes are counted, and the count
  * picks what is stored. */

@@ -38,7 +38,8 @@ struct state {
     const uint8_t *nibbles;      /* where it is in nibbles, with the chunk that they allow; */
     const uint8_t *pairs;        /* or NULL */
     int chunk;
-    const int32_t *w_basis; /* the basis of both */
+    const int32_t *w_basis; /* the basis of both, */
+    const int32_t *start;   /* and of half words what the kernel asks for */
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
     int piece; /* of levels in bytes */
@@ -61,6 +62,18 @@ static struct lq_nibbles nibbles_of(const struct state *s, int lines, const uint
 
     nibbles.rows.lines = lines;
     return nibbles;
+}
+
+static struct lq_halves halves_of(const struct state *s, const uint32_t *a)
+{
+    return (struct lq_halves){.n = s->geometry.group_out,
+                              .rows = s->rows,
+                              .w_bits = s->w_bits,
+                              .a = a,
+                              .w = s->packed,
+                              .a_basis = s->a_basis,
+                              .w_basis = s->w_basis,
+                              .start = s->start};
 }
 
 static void multiply(const struct state *s, int group, int lines, const void *a, int32_t *sums)
@@ -94,8 +107,12 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
         return;
     }
     if (s->store == LQ_STORE_HALVES) { /* nor here */
-        s->kernels.gemm_halves(&(struct lq_halves){g->group_out, rows, s->w_bits, a, s->packed,
-                                                   s->a_basis, s->w_basis, sums, stride});
+        struct lq_halves halves = halves_of(s, a);
+
+        halves.rows = rows;
+        halves.sums = sums;
+        halves.stride = stride;
+        s->kernels.gemm_halves(&halves);
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
@@ -186,6 +203,23 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
     return LQ_OK;
 }
 
+static int init_halves(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
+                       uint32_t *packed, struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    int32_t *start = lq_arena_alloc(arena, lq_paneling_columns(&s->paneling), sizeof(*start));
+    int status = start ? lq_weights_halves(spec, &s->paneling, g->taps, g->group_in, packed, error)
+                       : lq_fail_memory(error);
+    struct lq_halves halves;
+
+    if (status != LQ_OK)
+        return status;
+    s->start = start;
+    halves = halves_of(s, NULL);
+    lq_halves_start(&halves, s->paneling.lanes, start);
+    return LQ_OK;
+}
+
 /* Or half words. */
 static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
                        struct lq_error *error)
@@ -201,7 +235,7 @@ static int init_planes(struct state *s, struct lq_arena *arena, const struct lq_
     s->packed = packed;
     lq_weights_basis(spec, &s->paneling, basis);
     if (s->store == LQ_STORE_HALVES)
-        return lq_weights_halves(spec, &s->paneling, g->taps, g->group_in, packed, error);
+        return init_halves(s, arena, spec, packed, error);
     return lq_weights_planes(spec, &s->paneling, g->taps, g->group_in, packed, error);
 }
 

@@ -200,7 +200,7 @@ static void call(const struct bench *b, const struct operands *o)
     else if (b->kernel == KERNEL_HALVES)
         b->kernels.gemm_halves(&(struct lq_halves){
             b->channels, windows_of(b, b->channels / LQ_HALF_CODES, 1), b->w_bits, o->a_planes,
-            o->w_planes, o->a_basis, o->w_basis, o->sums, stride});
+            o->w_planes, o->a_basis, o->w_basis, o->w_basis, o->sums, stride});
     else
         b->kernels.gemm_planes(&(struct lq_planes){
             b->channels, windows_of(b, words, (size_t)b->a_bits), b->a_bits, b->w_bits, o->a_planes,

@@ -155,6 +155,7 @@ static void run_halves(struct problem *p, const struct lq_kernels *kernels, cons
         return;
     struct guarded a = guard(some_rows(p->m, (int)words, 1, 1, &rows) * 4);
     struct guarded w = guard(columns * w_bits * words * 4), basis = guard(columns * w_bits * 4);
+    struct guarded start = guard(columns * 4);
     size_t room = ((size_t)(p->m - 1) * stride + (size_t)p->n) * 4;
     struct guarded sums = guard(room);
     uint32_t *a_words = (uint32_t *)(void *)a.bytes, *w_words = (uint32_t *)(void *)w.bytes;
@@ -180,11 +181,22 @@ static void run_halves(struct problem *p, const struct lq_kernels *kernels, cons
     for (size_t col = 0; col < (size_t)p->n; col++)
         for (size_t i = 0; i < w_bits; i++)
             w_basis[(col / lanes * w_bits + i) * lanes + col % lanes] = p->w_basis[col][i];
-    kernels->gemm_halves(&(struct lq_halves){p->n, rows, p->w_bits, a_words, w_words, p->a_basis,
-                                             w_basis, (int32_t *)(void *)sums.bytes, stride});
+    struct lq_halves halves = {p->n,
+                               rows,
+                               p->w_bits,
+                               a_words,
+                               w_words,
+                               p->a_basis,
+                               w_basis,
+                               (int32_t *)(void *)start.bytes,
+                               (int32_t *)(void *)sums.bytes,
+                               stride};
+    lq_halves_start(&halves, (int)lanes, (int32_t *)(void *)start.bytes);
+    kernels->gemm_halves(&halves);
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, (int)stride, tier);
     unguard(&a);
     unguard(&w);
+    unguard(&start);
     unguard(&basis);
     unguard(&sums);
 }
@@ -358,9 +370,8 @@ START_TEST(tiers_agree)
 }
 END_TEST
 
-/* Windows that overlap in lines longer than what half words' sums of set bits are kept of at once,
- * `pixel` words a pixel, and bases as large as they may be: against the C reference, whose panels
- * have one column. */
+/* Windows that overlap in long lines, `pixel` words a pixel, and bases as large as they may be:
+ * against the C reference, whose panels have one column. */
 static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel, size_t bits)
 {
     enum { N = 19, WIDTH = 700 };
@@ -370,13 +381,14 @@ static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel,
     struct lq_rows rows = {2, WIDTH, 3, 3 * pixel, line, (size_t)pixel, line};
     struct guarded a = guard(4 * line * 4), w = guard(columns * bits * words * 4),
                    basis = guard(columns * bits * 4), plain_basis = guard(N * bits * 4);
+    struct guarded start = guard(columns * 4);
     struct guarded plain = guard(N * bits * words * 4), sums = guard((size_t)2 * WIDTH * N * 4);
     struct guarded expected = guard((size_t)2 * WIDTH * N * 4);
     uint32_t *a_words = (uint32_t *)(void *)a.bytes, *w_words = (uint32_t *)(void *)w.bytes;
     uint32_t *plain_words = (uint32_t *)(void *)plain.bytes;
     int32_t *w_basis = (int32_t *)(void *)basis.bytes;
     int32_t *plain_w_basis = (int32_t *)(void *)plain_basis.bytes;
-    const int32_t a_basis[2] = {127, -128};
+    const int32_t a_basis[2] = {255, -256};
 
     for (size_t i = 0; i < 4 * line; i++)
         a_words[i] = (uint32_t)rand() << 16 ^ (uint32_t)rand();
@@ -399,12 +411,14 @@ static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel,
                                plain_words,
                                a_basis,
                                plain_w_basis,
+                               (int32_t *)(void *)start.bytes,
                                (int32_t *)(void *)expected.bytes,
                                N};
     lq_gemm_halves_c(&halves);
     halves.w = w_words;
     halves.w_basis = w_basis;
     halves.sums = (int32_t *)(void *)sums.bytes;
+    lq_halves_start(&halves, (int)lanes, (int32_t *)(void *)start.bytes);
     kernels->gemm_halves(&halves);
     ck_assert_msg(memcmp(sums.bytes, expected.bytes, (size_t)2 * WIDTH * N * 4) == 0,
                   "%s, %d words a pixel", lq_cpu_tier_name((enum lq_cpu_tier)tier), pixel);
@@ -412,6 +426,7 @@ static void run_wide_line(const struct lq_kernels *kernels, int tier, int pixel,
     unguard(&w);
     unguard(&basis);
     unguard(&plain_basis);
+    unguard(&start);
     unguard(&plain);
     unguard(&sums);
     unguard(&expected);
