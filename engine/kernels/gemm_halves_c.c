@@ -44,14 +44,16 @@ void lq_gemm_halves_c(const struct lq_halves *h)
 void lq_halves_start(const struct lq_halves *h, int lanes, int32_t *ret_start)
 {
     size_t bits = (size_t)h->w_bits, vectors = (size_t)h->rows.runs * (size_t)h->rows.run * bits;
+    const uint32_t *w = h->w;
+    const int32_t *w_basis = h->w_basis;
 
-    for (int col = 0; col < lq_panels(h->n, lanes) * lanes; col++) {
-        size_t panel = (size_t)(col / lanes), lane = (size_t)(col % lanes);
-        const uint32_t *w = h->w + panel * vectors * (size_t)lanes + lane;
-        const int32_t *w_basis = h->w_basis + panel * bits * (size_t)lanes + lane;
-
-        ret_start[col] = 0;
-        for (size_t k = 0; k < vectors; k++)
-            ret_start[col] += w_basis[k % bits * (size_t)lanes] * weigh(h, w[k * (size_t)lanes]);
+    for (int panel = 0; panel < lq_panels(h->n, lanes); panel++, ret_start += lanes) {
+        for (int lane = 0; lane < lanes; lane++)
+            ret_start[lane] = 0;
+        for (size_t k = 0; k < vectors; k++, w += lanes)
+            for (int lane = 0; lane < lanes; lane++)
+                ret_start[lane] += w_basis[k % bits * (size_t)lanes + (size_t)lane] *
+                                   (h->a_basis[0] + h->a_basis[1]) * popcount16(w[lane] & 0xffffu);
+        w_basis += bits * (size_t)lanes;
     }
 }
