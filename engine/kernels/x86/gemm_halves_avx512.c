@@ -58,35 +58,38 @@ static inline __attribute__((always_inline)) __m512i add_products(__m512i sum, _
 #endif
 }
 
-/* Rows from `a` on meet `panels` panels of `bits` planes. */
+/* Rows from `a` on meet `panels` panels of `bits` planes. Runs follow each other in one loop,
+ * without a branch: leaving a loop of a few words costs as much as they do. */
 static inline __attribute__((always_inline)) void tile(const struct lq_halves *h, int rows,
                                                        int panels, int bits, const uint32_t *a,
                                                        const struct panels *p, int32_t *out)
 {
     __m512i counts[ROWS][VECTORS];
-    const uint32_t *w = p->w;
+    const ptrdiff_t run = h->rows.run, jump = (ptrdiff_t)h->rows.gap - run;
+    ptrdiff_t left = run;
+    const uint32_t *w = p->w, *end = w + h->rows.runs * run * bits * LANES;
     size_t step = h->rows.step, vectors = (size_t)panels * (size_t)bits;
     size_t panel = (size_t)h->rows.runs * (size_t)h->rows.run * LANES; /* of one plane */
 
     for (int r = 0; r < rows; r++)
         for (size_t v = 0; v < vectors; v++)
             counts[r][v] = _mm512_setzero_si512();
-    for (int run = 0; run < h->rows.runs; run++) {
-        const uint32_t *at = a + (size_t)run * h->rows.gap, *end = at + h->rows.run;
+    for (; w < end; w += (size_t)bits * LANES) {
+        __m512i weights[VECTORS];
 
-        for (; at < end; at++, w += (size_t)bits * LANES) {
-            __m512i weights[VECTORS];
+        for (size_t v = 0; v < vectors; v++)
+            weights[v] = _mm512_loadu_si512(w + v * (panels > 1 ? panel : LANES));
+        for (int r = 0; r < rows; r++) {
+            __m512i row = _mm512_set1_epi32((int32_t)a[(size_t)r * step]);
 
             for (size_t v = 0; v < vectors; v++)
-                weights[v] = _mm512_loadu_si512(w + v * (panels > 1 ? panel : LANES));
-            for (int r = 0; r < rows; r++) {
-                __m512i row = _mm512_set1_epi32((int32_t)at[(size_t)r * step]);
-
-                for (size_t v = 0; v < vectors; v++)
-                    counts[r][v] = _mm512_add_epi16(
-                        counts[r][v], _mm512_popcnt_epi16(_mm512_xor_si512(weights[v], row)));
-            }
+                counts[r][v] = _mm512_add_epi16(
+                    counts[r][v], _mm512_popcnt_epi16(_mm512_xor_si512(weights[v], row)));
         }
+        left--;
+        ptrdiff_t ends = -(ptrdiff_t)(left == 0); /* all bits */
+        a += 1 + (jump & ends);
+        left += run & ends;
     }
     for (int r = 0; r < rows; r++, out += h->stride) {
         int32_t *last = out + (size_t)(panels - 1) * LANES;
