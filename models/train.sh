@@ -2,7 +2,7 @@
 # train.sh NAME DATA [OPTION...] - trains a network as it was trained for this folder, or goes on with it.
 #
 # NAME: float, w3a3, w2a2, w2a2-longer, w1a2 (the networks of this folder), w2a2-[untaught-]gradient, w2a2-[untaught-]uniform,
-# w2a2-untaught (compared with w2a2) or one of the short ones below. Quantized networks start from the float one, which is
+# w2a2-untaught[-dorefa] (compared with w2a2) or one of the short ones below. Quantized networks start from the float one, which is
 # their teacher too, where they are not untaught; w2a2-longer and w1a2 from the float weights behind w2a2, so train that first.
 # DATA: the folder cifar-10-batches-bin. OPTIONs go to `lqnet train`. Writes NAME.lq, its log, its report and its checkpoint
 # into WORK (build/training), where a run of the same name goes on from its checkpoint.
@@ -33,7 +33,7 @@ quantized() {
 }
 
 unknown() {
-    echo "train.sh: '$name' is none of float, w3a3, w2a2[-longer], w1a2, w2a2[-untaught][-gradient|-uniform], short[-...]" >&2
+    echo "train.sh: '$name' is none of float, w3a3, w2a2[-longer], w1a2, w2a2-untaught-dorefa, w2a2[-untaught][-gradient|-uniform], short[-...]" >&2
     exit 2
 }
 
@@ -46,6 +46,7 @@ w2a2-gradient) quantized "$float" 2/2 60 --basis-rate 0.1 "$@" ;;
 w2a2-uniform) quantized "$float" 2/2 60 --quantizer uniform "$@" ;;
 w2a2-untaught) untaught "$float" 2/2 60 "$@" ;;
 w2a2-untaught-gradient) untaught "$float" 2/2 60 --basis-rate 0.1 "$@" ;;
+w2a2-untaught-dorefa) untaught "$float" 2/2 60 --quantizer dorefa "$@" ;;
 w2a2-untaught-uniform) untaught "$float" 2/2 60 --quantizer uniform "$@" ;;
 short*)
     # what each setting does in 8 epochs at 2/2, judged by a tenth of the training images, which is held out
