@@ -37,7 +37,7 @@
 #include "kernels/squares.h"
 
 enum lq_pixel_class {
-    LQ_PIXEL_FIRST, /* columns of squares.h's A' */
+    LQ_PIXEL_FIRST,
     LQ_PIXEL_BOTH,
     LQ_PIXEL_APART,
     LQ_PIXEL_SECOND,

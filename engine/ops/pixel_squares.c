@@ -150,6 +150,7 @@ double lq_pixel_plan_largest(const struct lq_pixel_plan *plan, const double *wei
 
 /* One side of a pair of values: a product down and one across. */
 struct side {
+    bool counts; /* false: another class's value, of weight 0 */
     int down, across, channel;
 };
 
@@ -158,7 +159,17 @@ struct pair {
     struct side sides[2];
 };
 
-/* The pairs of a class down and one across; pairs may be NULL. */
+/* Value `value` of a product down, which pairs of a class across have. */
+static struct side side_of(const struct lq_pixel_plan *plan, enum lq_pixel_class across, int down,
+                           int value)
+{
+    int channels = plan->geometry.in.channels, product = value / channels;
+
+    return (struct side){product >= plan->across.from[across] && product < plan->across.to[across],
+                         down, product, value % channels};
+}
+
+/* The pairs of a class down and one across; how many there are. */
 static int list_pairs(const struct lq_pixel_plan *plan, enum lq_pixel_class down,
                       enum lq_pixel_class across, struct pair *pairs)
 {
@@ -166,92 +177,86 @@ static int list_pairs(const struct lq_pixel_plan *plan, enum lq_pixel_class down
     int from = plan->across.from[across] * channels, to = plan->across.to[across] * channels;
 
     for (int y = plan->down.from[down]; y < end; y += 2) {
-        bool two = y + 1 < end;
-
-        for (int value = two ? from : from / 2 * 2; value < to; value += two ? 1 : 2, count++) {
-            int other = two ? value : value + 1;
-
-            if (!pairs)
-                continue;
-            pairs[count] = (struct pair){y * LQ_PIXEL_LANES + (two ? 2 : 1) * value,
-                                         {{y, value / channels, value % channels},
-                                          {two ? y + 1 : y, other / channels, other % channels}}};
-        }
+        if (y + 1 < end)
+            for (int value = from; value < to; value++)
+                pairs[count++] = (struct pair){
+                    y * LQ_PIXEL_LANES + 2 * value,
+                    {side_of(plan, across, y, value), side_of(plan, across, y + 1, value)}};
+        else
+            for (int value = from / 2 * 2; value < to; value += 2)
+                pairs[count++] = (struct pair){
+                    y * LQ_PIXEL_LANES + value,
+                    {side_of(plan, across, y, value), side_of(plan, across, y, value + 1)}};
     }
     return count;
 }
 
-/* Of a class across. Of values of another class: 0. */
+/* Weights of a block of columns. */
 static void pack_pair(const struct lq_pixel_plan *plan, const struct pair *pair,
-                      enum lq_pixel_class across, const int16_t *weights, int16_t *to)
+                      const int16_t *weights, int16_t *to)
 {
+    size_t length = (size_t)plan->geometry.length;
+
     for (size_t i = 0; i < 2; i++) {
         const struct side *side = &pair->sides[i];
 
-        if (side->across < plan->across.from[across] || side->across >= plan->across.to[across])
-            continue;
-        for (size_t column = 0; column < LQ_SQUARE_COLUMNS; column++)
-            to[2 * column + i] = rounded_sum(plan, weights + column * (size_t)plan->geometry.length,
-                                             side->down, side->across, side->channel);
+        for (size_t column = 0; column < LQ_SQUARE_COLUMNS && side->counts; column++)
+            to[2 * column + i] = rounded_sum(plan, weights + column * length, side->down,
+                                             side->across, side->channel);
     }
 }
 
-static int count_pairs(const struct lq_pixel_plan *plan,
-                       int ret_counts[LQ_PIXEL_CLASSES][LQ_PIXEL_CLASSES])
+/* As the kernel takes them: lists them, then packs their places and weights. */
+static int init_squares(struct lq_pixel_conv *conv, struct lq_arena *arena, struct pair *pairs,
+                        const int16_t *weights, struct lq_error *error)
 {
-    int count = 0;
+    const struct lq_pixel_plan *plan = conv->plan;
+    size_t columns = (size_t)plan->geometry.out.channels, length = (size_t)plan->geometry.length;
+    const size_t step = (size_t)2 * LQ_SQUARE_COLUMNS;
+    uint16_t *places;
+    int16_t *packed;
+    size_t count = 0;
 
-    for (int across = 0; across < LQ_PIXEL_CLASSES; across++)
-        for (int down = 0; down < LQ_PIXEL_CLASSES; down++) {
-            int *ret_count = &ret_counts[across][down];
+    for (int i = 0; i < LQ_PIXEL_CLASSES * LQ_PIXEL_CLASSES; i++) {
+        int across = i / LQ_PIXEL_CLASSES, down = i % LQ_PIXEL_CLASSES;
+        int some = list_pairs(plan, sum_order[down], sum_order[across], pairs + count);
 
-            *ret_count = list_pairs(plan, sum_order[down], sum_order[across], NULL);
-            count += *ret_count;
-        }
-    return count;
-}
-
-/* Pairs' places and weights. */
-static void pack(const struct lq_pixel_plan *plan, const int16_t *weights, struct pair *pairs,
-                 size_t block, uint16_t *places, int16_t *packed)
-{
-    size_t columns = (size_t)plan->geometry.out.channels, step = (size_t)2 * LQ_SQUARE_COLUMNS;
-
-    for (int kind = 0; kind < LQ_PIXEL_CLASSES * LQ_PIXEL_CLASSES; kind++) {
-        enum lq_pixel_class across = sum_order[kind / LQ_PIXEL_CLASSES];
-        int count = list_pairs(plan, sum_order[kind % LQ_PIXEL_CLASSES], across, pairs);
-
-        for (int i = 0; i < count; i++, packed += step) {
-            *places++ = (uint16_t)pairs[i].place;
-            for (size_t column = 0; column < columns; column += LQ_SQUARE_COLUMNS)
-                pack_pair(plan, &pairs[i], across, weights + column * (size_t)plan->geometry.length,
-                          packed + column / LQ_SQUARE_COLUMNS * block);
-        }
+        conv->squares.counts[across][down] = some;
+        count += (size_t)some;
     }
+    places = lq_arena_alloc(arena, count, sizeof(*places));
+    packed = lq_arena_alloc(arena, count * columns, 2 * sizeof(*packed));
+    if (!places || !packed)
+        return lq_fail_memory(error);
+    conv->squares.places = places;
+    conv->squares.weights = packed;
+    conv->block = count * step;
+    for (size_t i = 0; i < count; i++) {
+        places[i] = (uint16_t)pairs[i].place;
+        for (size_t column = 0; column < columns; column += LQ_SQUARE_COLUMNS)
+            pack_pair(plan, &pairs[i], weights + column * length,
+                      packed + column / LQ_SQUARE_COLUMNS * conv->block + i * step);
+    }
+    return LQ_OK;
 }
 
 int lq_pixel_conv_init(struct lq_pixel_conv *conv, struct lq_arena *arena,
                        const struct lq_pixel_plan *plan, const struct lq_kernels *kernels,
                        const int16_t *weights, struct lq_error *error)
 {
-    struct lq_pixel_squares squares = {.width = plan->out_width,
-                                       .square = (size_t)plan->down.count * LQ_PIXEL_LANES,
-                                       .pixel = (size_t)plan->geometry.out.channels};
-    size_t count = (size_t)count_pairs(plan, squares.counts);
-    uint16_t *places = lq_arena_alloc(arena, count, sizeof(*places));
-    int16_t *packed = lq_arena_alloc(arena, count * squares.pixel, 2 * sizeof(*packed));
-    struct pair *pairs = lq_alloc(count, sizeof(*pairs));
+    size_t out = (size_t)plan->geometry.out.channels;
+    struct pair *pairs = lq_alloc((size_t)plan->down.count * LQ_PIXEL_LANES, sizeof(*pairs));
+    int status;
 
-    if (places && packed && pairs)
-        pack(plan, weights, pairs, 2 * count * LQ_SQUARE_COLUMNS, places, packed);
+    *conv = (struct lq_pixel_conv){.plan = plan,
+                                   .squares = {.width = plan->out_width,
+                                               .square = (size_t)plan->down.count * LQ_PIXEL_LANES,
+                                               .line = (size_t)plan->out_width * out,
+                                               .pixel = out},
+                                   .pixels = kernels->pixels};
+    status = pairs ? init_squares(conv, arena, pairs, weights, error) : lq_fail_memory(error);
     free(pairs);
-    if (!places || !packed || !pairs)
-        return lq_fail_memory(error);
-    squares.places = places;
-    squares.weights = packed;
-    squares.line = (size_t)plan->out_width * squares.pixel;
-    *conv = (struct lq_pixel_conv){plan, squares, 2 * count * LQ_SQUARE_COLUMNS, kernels->pixels};
-    return LQ_OK;
+    return status;
 }
 
 /* Elements of a padded line. */

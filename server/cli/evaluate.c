@@ -22,7 +22,9 @@ static const struct cli_option options[] = {
 static int read_options(const struct cli_arguments *a, struct lq_evaluate_options *o,
                         enum lq_split *split)
 {
-    const char *text = cli_value(a, "split"), *form = cli_value(a, "form");
+    static const char *const splits[] = {"test", "train", NULL};
+    const char *form = cli_value(a, "form");
+    int train = 0;
     int64_t batch = 0, threads = 0;
     int status = cli_int(a, "limit", 1, INT64_MAX, &o->limit);
 
@@ -30,14 +32,13 @@ static int read_options(const struct cli_arguments *a, struct lq_evaluate_option
         status = cli_int(a, "batch", 1, 4096, &batch);
     if (status == CLI_OK)
         status = cli_int(a, "threads", 1, 64, &threads);
+    if (status == CLI_OK)
+        status = cli_choice(a, "split", splits, &train);
     if (status != CLI_OK)
         return status;
     o->batch = (int)batch;
     o->threads = (int)threads;
-    *split = text && strcmp(text, "train") == 0 ? LQ_SPLIT_TRAIN : LQ_SPLIT_TEST;
-    if (text && strcmp(text, "train") != 0 && strcmp(text, "test") != 0)
-        return cli_fail(CLI_USAGE, "evaluate: option --split is '%s', expected test or train",
-                        text);
+    *split = train ? LQ_SPLIT_TRAIN : LQ_SPLIT_TEST;
     if (form && lq_form_from_name(form) < 0)
         return cli_fail(CLI_USAGE,
                         "evaluate: option --form is '%s', expected auto, plain, packed or float",

@@ -118,17 +118,12 @@ static bool on_comparison(void *context, const char *stage, int64_t done, int64_
 
 static int read_steps(const struct cli_arguments *a, struct lq_finetune_options *o)
 {
-    static const char *const names[] = {NULL, "statistics", "bases", "both"};
-    const char *text = cli_value(a, "steps");
+    static const char *const steps[] = {"statistics", "bases", "both", NULL};
+    int index, status = cli_choice(a, "steps", steps, &index);
 
-    for (unsigned i = 1; i < 4; i++)
-        if (text && strcmp(text, names[i]) == 0)
-            o->steps = i;
-    if (text && o->steps == 0)
-        return cli_fail(CLI_USAGE,
-                        "finetune: option --steps is '%s', expected statistics, bases or both",
-                        text);
-    return CLI_OK;
+    if (cli_value(a, "steps") && status == CLI_OK)
+        o->steps = (unsigned)index + 1;
+    return status;
 }
 
 static int read_numbers(struct finetuning *f)

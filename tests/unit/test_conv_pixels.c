@@ -10,6 +10,7 @@
 
 #include "base/cpu.h"
 #include "base/rng.h"
+#include "ops/pixel_squares.h"
 #include "support/suite.h"
 
 enum { MAX_SIDE = 19, MAX_KERNEL = 7, MAX_OUT = 64 };
@@ -164,10 +165,30 @@ START_TEST(agrees_with_doubles)
 }
 END_TEST
 
+/* What the README says: windows of 3x3 to 7x7 pixels of three channels, stride 1 or 2. */
+START_TEST(makes_squares)
+{
+    int kernel = 3 + _i / 2, stride = 1 + _i % 2;
+    struct lq_conv_geometry geometry = {
+        .in = {32, 32, 3},
+        .out = {16, 16, 32},
+        .window = {.kernel_h = kernel, .kernel_w = kernel, .stride_h = stride, .stride_w = stride},
+        .taps = kernel * kernel,
+        .length = 3 * kernel * kernel};
+    struct lq_pixel_plan plan;
+
+    ck_assert(lq_pixel_plan_init(&plan, &geometry, 8191));
+    ck_assert_int_le(plan.down.count * plan.across.count, 3 * geometry.taps);
+    if (kernel == 7 && stride == 2)
+        ck_assert_int_eq(plan.down.count * plan.across.count, 100);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("conv_pixels");
 
     tcase_add_loop_test(tests, agrees_with_doubles, 0, 400);
+    tcase_add_loop_test(tests, makes_squares, 0, 10);
     return suite_main("conv_pixels", tests);
 }

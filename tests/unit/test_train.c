@@ -231,22 +231,13 @@ START_TEST(test_learns_quantized)
 }
 END_TEST
 
-START_TEST(test_learns_uniform)
+START_TEST(test_learns_evenly_spaced)
 {
+    static const enum lq_quantizer_kind kinds[] = {LQ_QUANTIZER_UNIFORM, LQ_QUANTIZER_DOREFA};
     struct told told;
     struct lq_train_options options = usual(&told, 2, 12);
 
-    options.quantizer = LQ_QUANTIZER_UNIFORM;
-    check_learns(&options, &told, 95);
-}
-END_TEST
-
-START_TEST(test_learns_as_dorefa)
-{
-    struct told told;
-    struct lq_train_options options = usual(&told, 2, 12);
-
-    options.quantizer = LQ_QUANTIZER_DOREFA;
+    options.quantizer = kinds[_i];
     check_learns(&options, &told, 95);
 }
 END_TEST
@@ -503,8 +494,7 @@ int main(void)
     tcase_add_test(tests, test_learns_quantized);
     tcase_add_test(tests, test_resume);
     if (!IS_SLOW) {
-        tcase_add_test(tests, test_learns_uniform);
-        tcase_add_test(tests, test_learns_as_dorefa);
+        tcase_add_loop_test(tests, test_learns_evenly_spaced, 0, 2);
         tcase_add_test(tests, test_learns_bases_by_gradient);
         tcase_add_test(tests, test_learns_with_extras);
         tcase_add_test(tests, test_latent);

@@ -240,13 +240,19 @@ static void step_bases(enum lq_quantizer_kind quantizer, float ret_before[BASES]
     lq_graph_destroy(graph);
 }
 
+static const struct {
+    enum lq_quantizer_kind quantizer;
+    const char *weights, *input;
+} steps[] = {{LQ_QUANTIZER_LEARNED, "stepped.conv2.basis", "stepped.conv2.input.basis"},
+             {LQ_QUANTIZER_DOREFA, "dorefa.conv2.basis", "dorefa.conv2.input.basis"}};
+
 START_TEST(test_basis_gradients)
 {
     float before[BASES], after[BASES];
 
-    step_bases(LQ_QUANTIZER_LEARNED, before, after);
-    check("stepped.conv2.basis", after, 2 * CHANNELS, 1e-5);
-    check("stepped.conv2.input.basis", after + 2 * CHANNELS, 2, 1e-5);
+    step_bases(steps[_i].quantizer, before, after);
+    check(steps[_i].weights, after, 2 * CHANNELS, 1e-5);
+    check(steps[_i].input, after + 2 * CHANNELS, 2, 1e-5);
 }
 END_TEST
 
@@ -267,23 +273,12 @@ START_TEST(test_scale_gradients)
 }
 END_TEST
 
-START_TEST(test_dorefa)
-{
-    float before[BASES], after[BASES];
-
-    step_bases(LQ_QUANTIZER_DOREFA, before, after);
-    check("dorefa.conv2.basis", after, 2 * CHANNELS, 1e-5);
-    check("dorefa.conv2.input.basis", after + 2 * CHANNELS, 2, 1e-5);
-}
-END_TEST
-
 int main(void)
 {
     TCase *tests = tcase_create("train_golden");
 
     tcase_add_loop_test(tests, test_steps, 0, 2);
-    tcase_add_test(tests, test_basis_gradients);
+    tcase_add_loop_test(tests, test_basis_gradients, 0, 2);
     tcase_add_test(tests, test_scale_gradients);
-    tcase_add_test(tests, test_dorefa);
     return suite_main("train_golden", tests);
 }

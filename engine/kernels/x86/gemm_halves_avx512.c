@@ -9,8 +9,7 @@
  * upper ones, so that VPDPWSSD weighs them at the end.
  */
 #include "kernels/kernels.h"
-
-#include <immintrin.h>
+#include "kernels/x86/vnni.h"
 
 enum {
     LANES = 16,
@@ -45,17 +44,6 @@ static __m512i a_basis(const struct lq_halves *h)
     uint32_t low = (uint32_t)h->a_basis[0], high = (uint32_t)h->a_basis[1];
 
     return _mm512_set1_epi32((int32_t)(high << 16 | (low & 0xffffu)));
-}
-
-/* As assembly, because gcc 12 copies the sums to and fro around the intrinsic. */
-static inline __attribute__((always_inline)) __m512i add_products(__m512i sum, __m512i a, __m512i b)
-{
-#ifdef __AVX512VNNI__
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-    return sum;
-#else
-    return _mm512_dpwssd_epi32(sum, a, b);
-#endif
 }
 
 /* Rows from `a` on meet `panels` panels of `bits` planes. Runs follow each other in one loop,
@@ -99,7 +87,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
             totals[i] = _mm512_loadu_si512(p->start + (size_t)i * LANES);
         for (size_t v = 0; v < vectors; v++)
             totals[v % (size_t)panels] =
-                add_products(totals[v % (size_t)panels], counts[r][v], p->products[v]);
+                lq_add_words(totals[v % (size_t)panels], counts[r][v], p->products[v]);
         if (panels == 2)
             _mm512_storeu_si512(out, totals[0]);
         if (p->mask == ALL)

@@ -4,10 +4,9 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels/x86/product.h"
+#include "kernels/x86/vnni.h"
 
-#include <immintrin.h>
 #include <stdbool.h>
-#include <string.h>
 
 enum { LANES = 16, ROWS = 12, PAIR_ROWS = 8, PANELS = 2, WORD = LQ_PRODUCT_WORD };
 
@@ -18,31 +17,6 @@ struct strip {
     __mmask16 mask; /* columns of the last one that are there */
     int32_t *sums;
 };
-
-/* A word of a row in every lane; behind `count` bytes zeros. */
-static inline __m512i broadcast(const uint8_t *a, size_t count)
-{
-    int32_t word = 0;
-
-    memcpy(&word, a, count);
-    return _mm512_set1_epi32(word);
-}
-
-/* As assembly, because gcc 12 copies the sums to and fro around the intrinsics. */
-static inline __attribute__((always_inline)) __m512i add_products(__m512i sum, __m512i levels,
-                                                                  __m512i weights, bool bytes)
-{
-#ifdef __AVX512VNNI__
-    if (bytes)
-        __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(levels), "v"(weights));
-    else
-        __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(levels), "v"(weights));
-    return sum;
-#else
-    return bytes ? _mm512_dpbusd_epi32(sum, levels, weights)
-                 : _mm512_dpwssd_epi32(sum, weights, levels);
-#endif
-}
 
 /* One word, `count` bytes of it, of `rows` rows `step` bytes apart. */
 static inline __attribute__((always_inline)) void add_word(bool bytes, int panels, int rows,
@@ -55,10 +29,11 @@ static inline __attribute__((always_inline)) void add_word(bool bytes, int panel
     for (int i = 0; i < panels; i++)
         weights[i] = _mm512_loadu_si512(w + (size_t)i * panel);
     for (int r = 0; r < rows; r++) {
-        __m512i word = broadcast(a + (size_t)r * step, count);
+        __m512i word = lq_broadcast(a + (size_t)r * step, count);
 
         for (int i = 0; i < panels; i++)
-            sums[i][r] = add_products(sums[i][r], word, weights[i], bytes);
+            sums[i][r] = bytes ? lq_add_bytes(sums[i][r], word, weights[i])
+                               : lq_add_words(sums[i][r], word, weights[i]);
     }
 }
 

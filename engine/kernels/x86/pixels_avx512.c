@@ -4,30 +4,9 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels/pixels.h"
-
-#include <immintrin.h>
-#include <string.h>
+#include "kernels/x86/vnni.h"
 
 enum { SQUARES = 7, PANELS = LQ_SQUARE_PANELS, LANES = LQ_SQUARE_LANES, PAIR = 2 * LANES };
-
-/* As assembly, because gcc 12 copies the sums to and fro around the intrinsic. */
-static inline __attribute__((always_inline)) void add_products(__m512i *sum, __m512i values,
-                                                               __m512i weights)
-{
-#ifdef __AVX512VNNI__
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(*sum) : "v"(values), "v"(weights));
-#else
-    *sum = _mm512_dpwssd_epi32(*sum, values, weights);
-#endif
-}
-
-static inline __attribute__((always_inline)) __m512i broadcast(const int16_t *pair)
-{
-    int32_t values;
-
-    memcpy(&values, pair, sizeof(values));
-    return _mm512_set1_epi32(values);
-}
 
 /* A product down, of whole lines. */
 static void find_down(const struct lq_pixel_patches *p, const struct lq_pixel_product *product,
@@ -141,17 +120,17 @@ static inline __attribute__((always_inline)) void add_pairs(struct pairs *pairs,
         for (int s = 0; s < squares; s++) {
             const int16_t *at =
                 s < 4 ? points + (size_t)s * square : far + (size_t)(s - 4) * square;
-            __m512i values = broadcast(at + *place);
+            __m512i values = lq_broadcast(at + *place, sizeof(int32_t));
 
-            add_products(&sums[s][0], values, left);
-            add_products(&sums[s][1], values, right);
+            sums[s][0] = lq_add_words(sums[s][0], values, left);
+            sums[s][1] = lq_add_words(sums[s][1], values, right);
         }
     }
     pairs->places = end;
     pairs->weights = w;
 }
 
-/* Vectors of sums in memory: of line `line` of square s, panel i, at places apart. */
+/* Sums in memory: how far from a line, and from a square, to the next. */
 struct sums_at {
     int32_t *sums;
     size_t line, square;

@@ -3,31 +3,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <immintrin.h>
-#include <string.h>
-
 #include "kernels/squares_loops.h"
+#include "kernels/x86/vnni.h"
 
 enum { SQUARES = 3, VECTOR = 64 };
-
-/* As assembly, because gcc 12 copies the sums to and fro around the intrinsic. */
-static inline __attribute__((always_inline)) void add_products(__m512i *sum, __m512i levels,
-                                                               __m512i weights)
-{
-#ifdef __AVX512VNNI__
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(levels), "v"(weights));
-#else
-    *sum = _mm512_dpbusd_epi32(*sum, levels, weights);
-#endif
-}
-
-static inline __attribute__((always_inline)) __m512i broadcast(const uint8_t *word)
-{
-    int32_t levels;
-
-    memcpy(&levels, word, sizeof(levels));
-    return _mm512_set1_epi32(levels);
-}
 
 /* What the weights of `squares` squares' point have beyond a byte. */
 static inline __attribute__((always_inline)) void add_picks(const struct lq_square_products *p,
@@ -46,7 +25,8 @@ static inline __attribute__((always_inline)) void add_picks(const struct lq_squa
         for (int s = 0; s < squares; s++) {
             __m512i levels = _mm512_loadu_si512(points + (size_t)s * step + pick->channel);
 
-            add_products(&products[s], _mm512_permutexvar_epi8(places, levels), weights);
+            products[s] =
+                lq_add_bytes(products[s], _mm512_permutexvar_epi8(places, levels), weights);
         }
     }
 }
@@ -76,10 +56,11 @@ multiply_column(const struct lq_square_products *p, int square, int squares, int
             __m512i left = _mm512_loadu_si512(w), right = _mm512_loadu_si512(w + VECTOR);
 
             for (int s = 0; s < squares; s++) {
-                __m512i levels = broadcast(word + (size_t)s * step + y * channels);
+                __m512i levels =
+                    lq_broadcast(word + (size_t)s * step + y * channels, sizeof(int32_t));
 
-                add_products(&m[y][0][s], levels, left);
-                add_products(&m[y][1][s], levels, right);
+                m[y][0][s] = lq_add_bytes(m[y][0][s], levels, left);
+                m[y][1][s] = lq_add_bytes(m[y][1][s], levels, right);
             }
         }
     }
