@@ -67,9 +67,8 @@ static bool prefers_bytes(const struct lq_lowering *l, const struct lq_node *lay
                           lq_snapped_largest(&basis));
 }
 
-/* Activations that meet in one sum, channels rounded up to a multiple of `codes`. */
-static int64_t length_of(const struct lq_lowering *l, const struct lq_node *layer, int value,
-                         int codes)
+/* Activations that meet in one sum. */
+static int64_t length_of(const struct lq_lowering *l, const struct lq_node *layer, int value)
 {
     const struct lq_shape *shape = &l->graph->values[value].shape;
     struct lq_map map = lq_shape_map(shape);
@@ -77,7 +76,7 @@ static int64_t length_of(const struct lq_lowering *l, const struct lq_node *laye
 
     if (layer->kind == LQ_OP_CONV)
         pixels = (int64_t)layer->attributes.window.kernel_h * layer->attributes.window.kernel_w;
-    return pixels * ((map.channels + codes - 1) / codes) * codes;
+    return pixels * map.channels;
 }
 
 /* Half words hold the planes of the layer's weights, its sums of them are exact, and they are
@@ -88,7 +87,6 @@ static bool fits_halves(const struct lq_lowering *l, const struct lq_node *layer
 
     return layer->attributes.bits <= LQ_HALVES_BITS &&
            2 * layer->attributes.bits <= l->options->kernels->plane_pairs &&
-           length_of(l, layer, value, LQ_HALF_CODES) <= INT16_MAX &&
            (layer->kind == LQ_OP_DENSE ? l->graph->values[value].shape.rank == 1
                                        : layer->attributes.groups == 1) &&
            layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
@@ -99,7 +97,7 @@ static bool fits_nibbles(const struct lq_lowering *l, const struct lq_node *laye
 {
     const struct lq_node *producer = &l->graph->nodes[l->graph->values[value].producer];
     const struct lq_shape *shape = &l->graph->values[value].shape;
-    int64_t length = length_of(l, layer, value, 1);
+    int64_t length = length_of(l, layer, value);
 
     return layer->attributes.bits <= LQ_NIBBLE_BITS && length <= INT16_MAX &&
            (layer->kind == LQ_OP_DENSE ? shape->rank == 1 : layer->attributes.groups == 1) &&

@@ -119,7 +119,7 @@ struct lq_halves {
     int w_bits;
     const uint32_t *a;
     const uint32_t *w;      /* [panels][runs * run][w_bits][lanes] */
-    const int32_t *a_basis; /* [2]; the products with w_basis, and 16 runs * run, fit int16_t */
+    const int32_t *a_basis; /* [2]; the products with w_basis fit int16_t */
     const int32_t *w_basis; /* [panels][w_bits][lanes] */
     const int32_t *start;   /* [panels][lanes]: lq_halves_start() */
     int32_t *sums;

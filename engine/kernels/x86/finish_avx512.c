@@ -108,6 +108,27 @@ finish_lanes(const struct lq_finish *f, int c, bool whole, bool bounded, const i
                       ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
 }
 
+/* Whole vectors of channels, pixel by pixel. */
+static inline __attribute__((always_inline)) void
+finish_pixels(const struct lq_finish *f, int whole, bool bounded, const int32_t *sums,
+              const float *addend, int pixels, float *ret_y, float *ret_z)
+{
+    size_t channels = (size_t)f->channels;
+
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        for (int c = 0; c < whole; c += LANES) {
+            const struct lanes l = lanes_of(f, c, true);
+
+            finish_vector(f, &l, true, bounded, sums + c, addend ? addend + c : NULL,
+                          ret_y ? ret_y + c : NULL, ret_z ? ret_z + c : NULL);
+        }
+        sums += channels;
+        addend = addend ? addend + channels : NULL;
+        ret_y = ret_y ? ret_y + channels : NULL;
+        ret_z = ret_z ? ret_z + channels : NULL;
+    }
+}
+
 /* Few channels keep their factors in registers; maps of many are so large that they had better be
  * read and written in order. */
 static inline __attribute__((always_inline)) void finish(const struct lq_finish *given,
@@ -116,21 +137,15 @@ static inline __attribute__((always_inline)) void finish(const struct lq_finish 
                                                          float *ret_y, float *ret_z)
 {
     const struct lq_finish f = *given; /* what is stored cannot change it */
-    int block = f.channels <= FEW_CHANNELS ? pixels : 1;
-    size_t step = (size_t)block * (size_t)f.channels;
+    int whole = f.channels / LANES * LANES;
 
-    for (int pixel = 0; pixel < pixels; pixel += block) {
-        int c = 0;
-
-        for (; c + LANES <= f.channels; c += LANES)
-            finish_lanes(&f, c, true, bounded, sums, addend, block, ret_y, ret_z);
-        if (c < f.channels)
-            finish_lanes(&f, c, false, bounded, sums, addend, block, ret_y, ret_z);
-        sums += step;
-        addend = addend ? addend + step : NULL;
-        ret_y = ret_y ? ret_y + step : NULL;
-        ret_z = ret_z ? ret_z + step : NULL;
-    }
+    if (f.channels > FEW_CHANNELS)
+        finish_pixels(&f, whole, bounded, sums, addend, pixels, ret_y, ret_z);
+    else
+        for (int c = 0; c < whole; c += LANES)
+            finish_lanes(&f, c, true, bounded, sums, addend, pixels, ret_y, ret_z);
+    if (whole < f.channels)
+        finish_lanes(&f, whole, false, bounded, sums, addend, pixels, ret_y, ret_z);
 }
 
 void lq_finish_sums_avx512(const struct lq_finish *f, const int32_t *sums, const float *addend,

@@ -4,9 +4,10 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A word of a row is broadcast into the XOR, for 2 pop(w & a) - pop(a) = pop(w) - pop(w ^ a), and
- * what the weights' set bits add up to is known beforehand. The counts of 8 rows and two vectors of
- * weights stay in registers, those of plane 0 in the lower halves of their lanes, of plane 1 in the
- * upper ones, so that VPDPWSSD weighs them at the end.
+ * what the weights' set bits add up to is known beforehand. VPDPWSSD weighs the counts: those of
+ * plane 0 are in the lower halves of their lanes, of plane 1 in the upper ones. It has half the
+ * throughput of an addition, so the counts of two or three words are added first. Sums of 8 rows
+ * and two panels fit the registers, and short products spend little on their start and end.
  */
 #include "kernels/kernels.h"
 #include "kernels/x86/vnni.h"
@@ -14,9 +15,10 @@
 enum {
     LANES = 16,
     ALL = 0xffff,
-    VECTORS = 2, /* of weights in a tile: planes of a panel, or panels of one plane */
+    PANELS = 2, /* of a tile */
     ROWS = 8,
-    BLOCK = 256 /* rows that meet a panel before the next one does */
+    WORDS = 3,  /* of a run at once */
+    BLOCK = 256 /* rows that meet panels before the next ones do */
 };
 
 /* Rows first .. first + width - 1 of `lines` lines. */
@@ -26,11 +28,16 @@ struct block {
 
 /* Panels that a tile meets. */
 struct panels {
-    __m512i products[VECTORS]; /* of both bases, negative */
+    __m512i products[PANELS][LQ_HALVES_BITS]; /* of both bases, negative */
+    __m512i start[PANELS];
     const uint32_t *w;
-    const int32_t *start;
     int32_t *sums;  /* of row 0 */
     __mmask16 mask; /* columns of the last one that are there */
+};
+
+/* How a tile is made: constants where tile() is used. */
+struct shape {
+    int rows, panels, bits, words;
 };
 
 static __mmask16 lanes_left(int left)
@@ -46,60 +53,68 @@ static __m512i a_basis(const struct lq_halves *h)
     return _mm512_set1_epi32((int32_t)(high << 16 | (low & 0xffffu)));
 }
 
-/* Rows from `a` on meet `panels` panels of `bits` planes. Runs follow each other in one loop,
- * without a branch: leaving a loop of a few words costs as much as they do. */
-static inline __attribute__((always_inline)) void tile(const struct lq_halves *h, int rows,
-                                                       int panels, int bits, const uint32_t *a,
-                                                       const struct panels *p, int32_t *out)
+/* Bits in which a row's words differ from those of a plane: `words` of them, added. */
+static inline __attribute__((always_inline)) __m512i count(const uint32_t *w, int bits,
+                                                           const __m512i *row, int words)
 {
-    __m512i counts[ROWS][VECTORS];
+    __m512i counts = _mm512_popcnt_epi16(_mm512_xor_si512(_mm512_loadu_si512(w), row[0]));
+
+    for (int k = 1; k < words; k++) {
+        __m512i next = _mm512_loadu_si512(w + (size_t)(k * bits) * LANES);
+
+        counts = _mm512_add_epi16(counts, _mm512_popcnt_epi16(_mm512_xor_si512(next, row[k])));
+    }
+    return counts;
+}
+
+/* Rows from `a` on meet panels. Runs follow each other in one loop, without a branch: leaving a
+ * loop of a few words costs as much as they do. */
+static inline __attribute__((always_inline)) void tile(const struct lq_halves *h, struct shape s,
+                                                       const uint32_t *a, const struct panels *p,
+                                                       int32_t *out)
+{
+    __m512i sums[ROWS][PANELS];
     const ptrdiff_t run = h->rows.run, jump = (ptrdiff_t)h->rows.gap - run;
+    size_t step = h->rows.step, panel = (size_t)(h->rows.runs * h->rows.run * s.bits) * LANES;
+    const uint32_t *w = p->w, *end = w + panel;
     ptrdiff_t left = run;
-    const uint32_t *w = p->w, *end = w + h->rows.runs * run * bits * LANES;
-    size_t step = h->rows.step, vectors = (size_t)panels * (size_t)bits;
-    size_t panel = (size_t)h->rows.runs * (size_t)h->rows.run * LANES; /* of one plane */
 
-    for (int r = 0; r < rows; r++)
-        for (size_t v = 0; v < vectors; v++)
-            counts[r][v] = _mm512_setzero_si512();
-    for (; w < end; w += (size_t)bits * LANES) {
-        __m512i weights[VECTORS];
+    for (int r = 0; r < s.rows; r++)
+        for (int i = 0; i < s.panels; i++)
+            sums[r][i] = p->start[i];
+    for (; w < end; w += (size_t)(s.words * s.bits) * LANES) {
+        for (int r = 0; r < s.rows; r++) {
+            __m512i row[WORDS];
 
-        for (size_t v = 0; v < vectors; v++)
-            weights[v] = _mm512_loadu_si512(w + v * (panels > 1 ? panel : LANES));
-        for (int r = 0; r < rows; r++) {
-            __m512i row = _mm512_set1_epi32((int32_t)a[(size_t)r * step]);
+            for (int k = 0; k < s.words; k++)
+                row[k] = _mm512_set1_epi32((int32_t)a[(size_t)r * step + (size_t)k]);
+            for (int v = 0; v < s.bits; v++)
+                for (int i = 0; i < s.panels; i++) {
+                    const uint32_t *plane = w + (size_t)i * panel + (size_t)v * LANES;
 
-            for (size_t v = 0; v < vectors; v++)
-                counts[r][v] = _mm512_add_epi16(
-                    counts[r][v], _mm512_popcnt_epi16(_mm512_xor_si512(weights[v], row)));
+                    sums[r][i] = lq_add_words(sums[r][i], count(plane, s.bits, row, s.words),
+                                              p->products[i][v]);
+                }
         }
-        left--;
+        left -= s.words;
         ptrdiff_t ends = -(ptrdiff_t)(left == 0); /* all bits */
-        a += 1 + (jump & ends);
+        a += s.words + (jump & ends);
         left += run & ends;
     }
-    for (int r = 0; r < rows; r++, out += h->stride) {
-        int32_t *last = out + (size_t)(panels - 1) * LANES;
-        __m512i totals[VECTORS];
+    for (int r = 0; r < s.rows; r++, out += h->stride) {
+        int32_t *last = out + (size_t)(s.panels - 1) * LANES;
 
-        for (int i = 0; i < panels; i++)
-            totals[i] = _mm512_loadu_si512(p->start + (size_t)i * LANES);
-        for (size_t v = 0; v < vectors; v++)
-            totals[v % (size_t)panels] =
-                lq_add_words(totals[v % (size_t)panels], counts[r][v], p->products[v]);
-        if (panels == 2)
-            _mm512_storeu_si512(out, totals[0]);
+        if (s.panels == 2)
+            _mm512_storeu_si512(out, sums[r][0]);
         if (p->mask == ALL)
-            _mm512_storeu_si512(last, totals[panels - 1]);
+            _mm512_storeu_si512(last, sums[r][s.panels - 1]);
         else
-            _mm512_mask_storeu_epi32(last, p->mask, totals[panels - 1]);
+            _mm512_mask_storeu_epi32(last, p->mask, sums[r][s.panels - 1]);
     }
 }
 
-/* From row `from` of a line of the block on, `rows` at a time; where they end. */
-static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h, int rows,
-                                                       int panels, int bits,
+/* From row `from` of a line of the block on, s.rows at a time; where they end. */
+static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h, struct shape s,
                                                        const struct block *block, int line,
                                                        int from, const struct panels *p)
 {
@@ -107,17 +122,17 @@ static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h
     const uint32_t *a = h->a + at * h->rows.line + first * h->rows.step;
     int32_t *out = p->sums + (at * (size_t)h->rows.width + first) * h->stride;
 
-    for (; from + rows <= block->width; from += rows) {
-        tile(h, rows, panels, bits, a, p, out);
-        a += (size_t)rows * h->rows.step;
-        out += (size_t)rows * h->stride;
+    for (; from + s.rows <= block->width; from += s.rows) {
+        tile(h, s, a, p, out);
+        a += (size_t)s.rows * h->rows.step;
+        out += (size_t)s.rows * h->stride;
     }
     return from;
 }
 
 /* Lines of feature maps are multiples of 8 or of 7 pixels: few rows are left over. */
 static inline __attribute__((always_inline)) void block_by_panels(const struct lq_halves *h,
-                                                                  int panels, int bits,
+                                                                  int panels, int bits, int words,
                                                                   const struct block *block,
                                                                   const struct panels *p)
 {
@@ -125,44 +140,65 @@ static inline __attribute__((always_inline)) void block_by_panels(const struct l
         int row = 0;
 
         if (block->width % 7 == 0 && block->width % 8 != 0)
-            row = tiles(h, 7, panels, bits, block, line, row, p);
-        row = tiles(h, ROWS, panels, bits, block, line, row, p);
-        row = tiles(h, 4, panels, bits, block, line, row, p);
-        tiles(h, 1, panels, bits, block, line, row, p);
+            row = tiles(h, (struct shape){7, panels, bits, words}, block, line, row, p);
+        row = tiles(h, (struct shape){ROWS, panels, bits, words}, block, line, row, p);
+        row = tiles(h, (struct shape){4, panels, bits, words}, block, line, row, p);
+        tiles(h, (struct shape){1, panels, bits, words}, block, line, row, p);
     }
 }
 
-/* w_basis: of the first vector. */
-static void weigh(const struct lq_halves *h, const int32_t *w_basis, int vectors, struct panels *p)
+/* Three words of two planes would not fit the registers. The windows of most networks are
+ * three pixels wide, their channels powers of two. */
+static inline __attribute__((always_inline)) void block_by_bits(const struct lq_halves *h,
+                                                                int panels, int bits,
+                                                                const struct block *block,
+                                                                const struct panels *p)
+{
+    if (bits == 1 && h->rows.run % WORDS == 0)
+        block_by_panels(h, panels, bits, WORDS, block, p);
+    else if (h->rows.run % 2 == 0)
+        block_by_panels(h, panels, bits, 2, block, p);
+    else
+        block_by_panels(h, panels, bits, 1, block, p);
+}
+
+/* From column `col` on. */
+static void set_panels(const struct lq_halves *h, int col, int panels, struct panels *p)
 {
     const __m512i none = _mm512_setzero_si512(), low = _mm512_set1_epi32(0xffff);
+    size_t words = (size_t)(h->rows.runs * h->rows.run * h->w_bits);
 
-    for (int v = 0; v < vectors; v++) {
-        __m512i w = _mm512_loadu_si512(w_basis + (size_t)v * LANES);
-        __m512i halves = _mm512_or_si512(_mm512_slli_epi32(w, 16), _mm512_and_si512(w, low));
+    p->w = h->w + (size_t)col * words;
+    p->sums = h->sums + col;
+    p->mask = lanes_left(h->n - col - (panels - 1) * LANES);
+    for (int i = 0; i < panels; i++) {
+        const int32_t *w_basis = h->w_basis + (size_t)(col + i * LANES) * (size_t)h->w_bits;
 
-        p->products[v] = _mm512_sub_epi16(none, _mm512_mullo_epi16(a_basis(h), halves));
+        p->start[i] = _mm512_loadu_si512(h->start + col + (size_t)i * LANES);
+        for (int v = 0; v < h->w_bits; v++) {
+            __m512i w = _mm512_loadu_si512(w_basis + (size_t)v * LANES);
+            __m512i halves = _mm512_or_si512(_mm512_slli_epi32(w, 16), _mm512_and_si512(w, low));
+
+            p->products[i][v] = _mm512_sub_epi16(none, _mm512_mullo_epi16(a_basis(h), halves));
+        }
     }
 }
 
 static void multiply_block(const struct lq_halves *h, const struct block *block)
 {
-    size_t words = (size_t)h->rows.runs * (size_t)h->rows.run * (size_t)h->w_bits;
-
     for (int col = 0, panels; col < h->n; col += panels * LANES) {
-        int left = h->n - col;
-        struct panels p = {
-            .w = h->w + (size_t)col * words, .start = h->start + col, .sums = h->sums + col};
+        struct panels p;
 
-        panels = h->w_bits == 1 && left > LANES ? 2 : 1;
-        weigh(h, h->w_basis + (size_t)col * (size_t)h->w_bits, panels * h->w_bits, &p);
-        p.mask = lanes_left(left - (panels - 1) * LANES);
-        if (panels == 2)
-            block_by_panels(h, 2, 1, block, &p);
-        else if (h->w_bits == 1)
-            block_by_panels(h, 1, 1, block, &p);
+        panels = h->n - col > LANES ? PANELS : 1;
+        set_panels(h, col, panels, &p);
+        if (panels == 2 && h->w_bits == 2)
+            block_by_bits(h, 2, 2, block, &p);
+        else if (panels == 2)
+            block_by_bits(h, 2, 1, block, &p);
+        else if (h->w_bits == 2)
+            block_by_bits(h, 1, 2, block, &p);
         else
-            block_by_panels(h, 1, 2, block, &p);
+            block_by_bits(h, 1, 1, block, &p);
     }
 }
 
