@@ -166,7 +166,7 @@ static inline __attribute__((always_inline)) void block_by_bits(const struct lq_
 static void set_panels(const struct lq_halves *h, int col, int panels, struct panels *p)
 {
     const __m512i none = _mm512_setzero_si512(), low = _mm512_set1_epi32(0xffff);
-    size_t words = (size_t)(h->rows.runs * h->rows.run * h->w_bits);
+    size_t words = (size_t)h->rows.runs * (size_t)h->rows.run * (size_t)h->w_bits;
 
     p->w = h->w + (size_t)col * words;
     p->sums = h->sums + col;
