@@ -219,26 +219,36 @@ static inline float add_lanes(__m512 lanes)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
-enum { ROWS = 4 }; /* at once: additions of one row wait for each other */
+enum { ROWS = 8 }; /* at once: additions of one row wait for each other */
+
+/* From element k on, a vector of each row. */
+static inline __attribute__((always_inline)) void dense_vectors(const float *w, const float *x,
+                                                                int rows, int length, int k,
+                                                                bool whole, __m512 lanes[ROWS])
+{
+    __mmask16 mask = lanes_left(length - k);
+    __m512 some = load(x + k, mask, whole);
+
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        const float *row = w + (size_t)r * (size_t)length + k;
+
+        lanes[r] = _mm512_add_ps(lanes[r], _mm512_mul_ps(load(row, mask, whole), some));
+    }
+}
 
 static inline __attribute__((always_inline)) void dense_rows(const float *w, const float *x,
                                                              int rows, int length, float *ret)
 {
     __m512 lanes[ROWS];
+    int k = 0;
 
     for (int r = 0; r < rows; r++)
         lanes[r] = _mm512_setzero_ps();
-    for (int k = 0; k < length; k += LQ_DENSE_LANES) {
-        __mmask16 mask = lanes_left(length - k);
-        __m512 some = _mm512_maskz_loadu_ps(mask, x + k);
-
-        for (int r = 0; r < rows; r++) {
-            const float *row = w + (size_t)r * (size_t)length + k;
-
-            lanes[r] =
-                _mm512_add_ps(lanes[r], _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, row), some));
-        }
-    }
+    for (; k + LANES <= length; k += LANES)
+        dense_vectors(w, x, rows, length, k, true, lanes);
+    if (k < length)
+        dense_vectors(w, x, rows, length, k, false, lanes);
     for (int r = 0; r < rows; r++)
         ret[r] = add_lanes(lanes[r]);
 }
