@@ -7,9 +7,9 @@
 #include "base/size.h"
 
 enum {
-    MIN_CHANNELS = 32, /* with 16, nothing is gained (measured) */
-    MAX_BYTES =
-        3 << 19 /* of weights, which are 16 / 9 of what they were: more are not kept in L2 */
+    MIN_CHANNELS = 32,   /* with 16, nothing is gained (measured) */
+    MAX_BYTES = 2 << 20, /* of weights, which are 16 / 9 of what they were: more do not arrive in
+                            time, and memory is better used */
 };
 
 bool lq_squares_pay(const struct lq_kernels *kernels, const struct lq_attributes *conv,

@@ -7,7 +7,9 @@
  * what the weights' set bits add up to is known beforehand. VPDPWSSD weighs the counts: those of
  * plane 0 are in the lower halves of their lanes, of plane 1 in the upper ones. It has half the
  * throughput of an addition, so the counts of two or three words are added first. Sums of 8 rows
- * and two panels fit the registers, and short products spend little on their start and end.
+ * and two panels fit the registers, and short products spend little on their start and end. Weights
+ * of large layers come from memory, too late if they are asked for when they are needed: the next
+ * panels' are fetched while rows meet the ones before.
  */
 #include "kernels/kernels.h"
 #include "kernels/x86/vnni.h"
@@ -31,8 +33,9 @@ struct panels {
     __m512i products[PANELS][LQ_HALVES_BITS]; /* of both bases, negative */
     __m512i start[PANELS];
     const uint32_t *w;
-    int32_t *sums;  /* of row 0 */
-    __mmask16 mask; /* columns of the last one that are there */
+    const uint32_t *ahead, *end; /* the next panels' weights, yet to be fetched */
+    int32_t *sums;               /* of row 0 */
+    __mmask16 mask;              /* columns of the last one that are there */
 };
 
 /* How a tile is made: constants where tile() is used. */
@@ -69,20 +72,22 @@ static inline __attribute__((always_inline)) __m512i count(const uint32_t *w, in
 
 /* Rows from `a` on meet panels. Runs follow each other in one loop, without a branch: leaving a
  * loop of a few words costs as much as they do. */
-static inline __attribute__((always_inline)) void tile(const struct lq_halves *h, struct shape s,
-                                                       const uint32_t *a, const struct panels *p,
-                                                       int32_t *out)
+static inline __attribute__((always_inline)) void
+tile(const struct lq_halves *h, struct shape s, const uint32_t *a, struct panels *p, int32_t *out)
 {
     __m512i sums[ROWS][PANELS];
     const ptrdiff_t run = h->rows.run, jump = (ptrdiff_t)h->rows.gap - run;
     size_t step = h->rows.step, panel = (size_t)(h->rows.runs * h->rows.run * s.bits) * LANES;
-    const uint32_t *w = p->w, *end = w + panel;
+    const uint32_t *w = p->w, *end = w + panel, *ahead = p->ahead;
     ptrdiff_t left = run;
 
     for (int r = 0; r < s.rows; r++)
         for (int i = 0; i < s.panels; i++)
             sums[r][i] = p->start[i];
     for (; w < end; w += (size_t)(s.words * s.bits) * LANES) {
+        _mm_prefetch((const void *)ahead, _MM_HINT_T1);
+        _mm_prefetch((const void *)(ahead + LANES), _MM_HINT_T1);
+        ahead += ahead < p->end ? 2 * LANES : 0;
         for (int r = 0; r < s.rows; r++) {
             __m512i row[WORDS];
 
@@ -101,6 +106,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
         a += s.words + (jump & ends);
         left += run & ends;
     }
+    p->ahead = ahead;
     for (int r = 0; r < s.rows; r++, out += h->stride) {
         int32_t *last = out + (size_t)(s.panels - 1) * LANES;
 
@@ -116,7 +122,7 @@ static inline __attribute__((always_inline)) void tile(const struct lq_halves *h
 /* From row `from` of a line of the block on, s.rows at a time; where they end. */
 static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h, struct shape s,
                                                        const struct block *block, int line,
-                                                       int from, const struct panels *p)
+                                                       int from, struct panels *p)
 {
     size_t at = (size_t)block->line + (size_t)line, first = (size_t)block->first + (size_t)from;
     const uint32_t *a = h->a + at * h->rows.line + first * h->rows.step;
@@ -134,7 +140,7 @@ static inline __attribute__((always_inline)) int tiles(const struct lq_halves *h
 static inline __attribute__((always_inline)) void block_by_panels(const struct lq_halves *h,
                                                                   int panels, int bits, int words,
                                                                   const struct block *block,
-                                                                  const struct panels *p)
+                                                                  struct panels *p)
 {
     for (int line = 0; line < block->lines; line++) {
         int row = 0;
@@ -152,7 +158,7 @@ static inline __attribute__((always_inline)) void block_by_panels(const struct l
 static inline __attribute__((always_inline)) void block_by_bits(const struct lq_halves *h,
                                                                 int panels, int bits,
                                                                 const struct block *block,
-                                                                const struct panels *p)
+                                                                struct panels *p)
 {
     if (bits == 1 && h->rows.run % WORDS == 0)
         block_by_panels(h, panels, bits, WORDS, block, p);
@@ -167,8 +173,12 @@ static void set_panels(const struct lq_halves *h, int col, int panels, struct pa
 {
     const __m512i none = _mm512_setzero_si512(), low = _mm512_set1_epi32(0xffff);
     size_t words = (size_t)h->rows.runs * (size_t)h->rows.run * (size_t)h->w_bits;
+    int next = h->n - col - panels * LANES; /* columns */
 
+    next = next < 0 ? 0 : next < PANELS * LANES ? next : PANELS * LANES;
     p->w = h->w + (size_t)col * words;
+    p->ahead = p->w + (size_t)(panels * LANES) * words;
+    p->end = p->ahead + (size_t)next * words;
     p->sums = h->sums + col;
     p->mask = lanes_left(h->n - col - (panels - 1) * LANES);
     for (int i = 0; i < panels; i++) {

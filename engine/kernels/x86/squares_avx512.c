@@ -31,7 +31,8 @@ static inline __attribute__((always_inline)) void add_picks(const struct lq_squa
     }
 }
 
-/* A column of points of `squares` squares. */
+/* A column of points of `squares` squares. Meanwhile the next column's weights are fetched, a part
+ * by each call: behind the last column are those of the next panels, or what is no harm. */
 static inline __attribute__((always_inline)) void
 multiply_column(const struct lq_square_products *p, int square, int squares, int x)
 {
@@ -40,7 +41,9 @@ multiply_column(const struct lq_square_products *p, int square, int squares, int
     const uint8_t *points =
         p->points + (size_t)square * step + (size_t)lq_square_point(0, x) * channels;
     const uint8_t *word = points, *end = word + channels;
-    const int8_t *w = p->weights + (size_t)x * channels * LQ_SQUARE_PATCH * LQ_SQUARE_COLUMNS;
+    size_t bytes = channels * LQ_SQUARE_PATCH * LQ_SQUARE_COLUMNS; /* of weights */
+    const int8_t *w = p->weights + (size_t)x * bytes;
+    const int8_t *ahead = w + bytes + (size_t)(square / SQUARES) * (channels / 4) * VECTOR;
     int32_t *lines = p->lines + (size_t)square * LQ_SQUARE_LINES + column;
     bool wide = lq_square_point_is_wide(1, x);
     __m512i m[LQ_SQUARE_PATCH][LQ_SQUARE_PANELS][SQUARES];
@@ -50,7 +53,8 @@ multiply_column(const struct lq_square_products *p, int square, int squares, int
         for (int i = 0; i < LQ_SQUARE_PANELS; i++)
             for (int s = 0; s < squares; s++)
                 m[y][i][s] = _mm512_setzero_si512();
-    for (; word < end; word += 4) {
+    for (; word < end; word += 4, ahead += VECTOR) {
+        _mm_prefetch(ahead, _MM_HINT_T1);
 #pragma GCC unroll 4
         for (size_t y = 0; y < LQ_SQUARE_PATCH; y++, w += (size_t)LQ_SQUARE_PANELS * VECTOR) {
             __m512i left = _mm512_loadu_si512(w), right = _mm512_loadu_si512(w + VECTOR);
