@@ -85,9 +85,11 @@ tile(const struct lq_halves *h, struct shape s, const uint32_t *a, struct panels
         for (int i = 0; i < s.panels; i++)
             sums[r][i] = p->start[i];
     for (; w < end; w += (size_t)(s.words * s.bits) * LANES) {
-        _mm_prefetch((const void *)ahead, _MM_HINT_T1);
-        _mm_prefetch((const void *)(ahead + LANES), _MM_HINT_T1);
-        ahead += ahead < p->end ? 2 * LANES : 0;
+        if (s.panels == PANELS) { /* a single one is the last */
+            _mm_prefetch((const void *)ahead, _MM_HINT_T1);
+            _mm_prefetch((const void *)(ahead + LANES), _MM_HINT_T1);
+            ahead += ahead < p->end ? 2 * LANES : 0;
+        }
         for (int r = 0; r < s.rows; r++) {
             __m512i row[WORDS];
 
@@ -153,14 +155,15 @@ static inline __attribute__((always_inline)) void block_by_panels(const struct l
     }
 }
 
-/* Three words of two planes would not fit the registers. The windows of most networks are
- * three pixels wide, their channels powers of two. */
+/* Three words of two planes would not fit the registers, and with sums of one panel nothing is
+ * gained by them. The windows of most networks are three pixels wide, their channels powers of two.
+ */
 static inline __attribute__((always_inline)) void block_by_bits(const struct lq_halves *h,
                                                                 int panels, int bits,
                                                                 const struct block *block,
                                                                 struct panels *p)
 {
-    if (bits == 1 && h->rows.run % WORDS == 0)
+    if (panels == PANELS && bits == 1 && h->rows.run % WORDS == 0)
         block_by_panels(h, panels, bits, WORDS, block, p);
     else if (h->rows.run % 2 == 0)
         block_by_panels(h, panels, bits, 2, block, p);
