@@ -105,14 +105,23 @@ static void run_pooled(const struct lq_integer_map *m, const struct work *work, 
     }
 }
 
+/* Where item `item` of `items` begins: the larger ones come first, so that none is left over when
+ * all others are done. */
+static int item_start(int steps, int item, int items)
+{
+    int more = steps % items;
+
+    return steps / items * item + (item < more ? item : more);
+}
+
 static void run_item(void *context, int item, int worker)
 {
     const struct work *work = context;
     const struct lq_integer_map *m = work->step->state;
     uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
     int steps = lq_ceil_div(m->out.height, m->row_step);
-    int first = (int)((int64_t)steps * item / work->items) * m->row_step;
-    int last = (int)((int64_t)steps * (item + 1) / work->items) * m->row_step;
+    int first = item_start(steps, item, work->items) * m->row_step;
+    int last = item_start(steps, item + 1, work->items) * m->row_step;
 
     last = last < m->out.height ? last : m->out.height;
 
