@@ -64,50 +64,56 @@ static struct lq_nibbles nibbles_of(const struct state *s, int lines, const uint
     return nibbles;
 }
 
-static struct lq_halves halves_of(const struct state *s, const uint32_t *a)
+/* Columns from..to-1, from the first panel that holds them on. */
+static struct lq_halves halves_of(const struct state *s, int from, int to, const uint32_t *a)
 {
-    return (struct lq_halves){.n = s->geometry.group_out,
+    size_t before = (size_t)from * (size_t)s->w_bits;
+
+    return (struct lq_halves){.n = to - from,
                               .rows = s->rows,
                               .w_bits = s->w_bits,
                               .a = a,
-                              .w = s->packed,
+                              .w = s->packed + before * (size_t)s->words,
                               .a_basis = s->a_basis,
-                              .w_basis = s->w_basis,
-                              .start = s->start};
+                              .w_basis = s->w_basis + before,
+                              .start = s->start + from};
 }
 
-static void multiply(const struct state *s, int group, int lines, const void *a, int32_t *sums)
+/* Columns from..to-1 of a group, as many lines as the part has rows. */
+static void multiply(const struct state *s, int group, const struct lq_map_part *part,
+                     const void *a, int32_t *sums)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    /* columns in the panels of the groups before */
-    size_t before = lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group;
+    /* columns in the panels before */
+    size_t before =
+        lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group + (size_t)part->from;
     size_t before_levels, stride = (size_t)g->out.channels;
+    int columns = part->to - part->from;
     struct lq_rows rows = s->rows;
 
-    rows.lines = lines;
-    sums += (size_t)group * (size_t)g->group_out;
+    rows.lines = part->last - part->first;
+    sums += group * g->group_out + part->from;
     before_levels = before * lq_paneling_length(&s->paneling, g->length);
     if (s->store == LQ_STORE_LEVELS) {
         s->kernels.gemm_levels(&(struct lq_levels){
-            g->group_out, rows, a, (const int16_t *)s->levels + before_levels, sums, stride});
+            columns, rows, a, (const int16_t *)s->levels + before_levels, sums, stride});
         return;
     }
     if (s->store == LQ_STORE_BYTES) {
-        s->kernels.gemm_bytes(&(struct lq_bytes){g->group_out, rows, a,
-                                                 (const int8_t *)s->levels + before_levels, sums,
-                                                 stride, s->piece});
+        s->kernels.gemm_bytes(&(struct lq_bytes){
+            columns, rows, a, (const int8_t *)s->levels + before_levels, sums, stride, s->piece});
         return;
     }
-    if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/store.c */
-        struct lq_nibbles nibbles = nibbles_of(s, lines, a);
+    if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/store.c; nor parts */
+        struct lq_nibbles nibbles = nibbles_of(s, rows.lines, a);
 
         nibbles.sums = sums;
         nibbles.stride = stride;
         s->kernels.gemm_nibbles(&nibbles);
         return;
     }
-    if (s->store == LQ_STORE_HALVES) { /* nor here */
-        struct lq_halves halves = halves_of(s, a);
+    if (s->store == LQ_STORE_HALVES) { /* no groups here, either */
+        struct lq_halves halves = halves_of(s, part->from, part->to, a);
 
         halves.rows = rows;
         halves.sums = sums;
@@ -116,7 +122,7 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
         return;
     }
     s->kernels.gemm_planes(&(struct lq_planes){
-        .n = g->group_out,
+        .n = columns,
         .rows = rows,
         .a_bits = s->a_bits,
         .w_bits = s->w_bits,
@@ -129,8 +135,8 @@ static void multiply(const struct state *s, int group, int lines, const void *a,
     });
 }
 
-static void sum_rows(const void *state, const void *input, int first, int last, uint8_t *scratch,
-                     int32_t *sums)
+static void sum_part(const void *state, const void *input, const struct lq_map_part *part,
+                     uint8_t *scratch, int32_t *sums)
 {
     const struct state *s = state;
     const struct lq_conv_geometry *g = &s->geometry;
@@ -138,21 +144,35 @@ static void sum_rows(const void *state, const void *input, int first, int last, 
     size_t width = (size_t)g->out.width;
 
     if (s->way == WAY_SQUARES) {
-        lq_conv_squares_run(&s->squares, input, first, last, scratch, sums);
+        lq_conv_squares_run(&s->squares, input, part, scratch, sums);
     } else if (s->way == WAY_PIXELS) {
-        multiply(s, 0, last - first,
-                 (const uint8_t *)input + (size_t)first * width * layout.pixel_bytes, sums);
+        multiply(s, 0, part,
+                 (const uint8_t *)input + (size_t)part->first * width * layout.pixel_bytes, sums);
     } else if (s->way == WAY_LINES) {
-        lq_pad_lines(g, layout.pixel_bytes, input, first, last, scratch);
-        multiply(s, 0, last - first, scratch, sums);
+        lq_pad_lines(g, layout.pixel_bytes, input, part->first, part->last, scratch);
+        multiply(s, 0, part, scratch, sums);
     } else {
+        struct lq_map_part of_group = *part;
+
+        if (g->groups > 1) {
+            of_group.from = 0;
+            of_group.to = g->group_out;
+        }
         for (int group = 0; group < g->groups; group++) {
             layout.offset = (size_t)group * layout.part_bytes;
-            lq_unroll(g, &layout, input, first, last, scratch);
-            multiply(s, group, last - first, scratch, sums);
+            lq_unroll(g, &layout, input, part->first, part->last, scratch);
+            multiply(s, group, &of_group, scratch, sums);
         }
     }
 }
+
+/* Columns that sum_part can be asked for without the others; 0: none. */
+static int column_step(const struct state *s)
+{
+    return s->geometry.groups > 1 || s->store == LQ_STORE_NIBBLES ? 0 : LQ_SQUARE_COLUMNS;
+}
+
+_Static_assert(LQ_SQUARE_COLUMNS % LQ_MAX_LANES == 0, "parts of columns are whole panels");
 
 static bool code_rows(const void *state, const void *input, int first, int last, uint8_t *scratch,
                       const struct lq_encode *encode, uint8_t *ret_codes)
@@ -215,7 +235,7 @@ static int init_halves(struct state *s, struct lq_arena *arena, const struct lq_
     if (status != LQ_OK)
         return status;
     s->start = start;
-    halves = halves_of(s, NULL);
+    halves = halves_of(s, 0, g->group_out, NULL);
     lq_halves_start(&halves, s->paneling.lanes, start);
     return LQ_OK;
 }
@@ -382,8 +402,9 @@ static int prepare_map(const struct state *s, struct lq_arena *arena,
     struct lq_integer_map_spec map = {.sums = {scale, NULL, sum_bound(&s->geometry, spec)},
                                       .length = s->geometry.length,
                                       .row_step = row_step,
+                                      .column_step = column_step(s),
                                       .row_bytes = scratch,
-                                      .sum_rows = sum_rows,
+                                      .sum_part = sum_part,
                                       .state = s};
 
     if (!scale)

@@ -106,10 +106,12 @@ static void add_differences(const struct state *s, int first, int last, int32_t 
     }
 }
 
-static void sum_rows(const void *state, const void *input, int first, int last, uint8_t *scratch,
-                     int32_t *sums)
+/* All columns: the map says that there are no parts. */
+static void sum_part(const void *state, const void *input, const struct lq_map_part *part,
+                     uint8_t *scratch, int32_t *sums)
 {
     const struct state *s = state;
+    int first = part->first, last = part->last;
     const struct lq_conv_geometry *g = &s->geometry;
     int16_t *lines = (int16_t *)(void *)scratch;
     struct lq_rows rows = s->rows;
@@ -325,7 +327,7 @@ static int prepare(struct state *s, struct lq_arena *arena, const struct lq_step
         .row_step = row_step,
         .row_bytes = s->in_squares ? lq_pixel_plan_bytes(&s->plan, rows)
                                    : (size_t)lq_padded_lines(g, rows) * s->line * sizeof(int16_t),
-        .sum_rows = sum_rows,
+        .sum_part = sum_part,
         .state = s};
     int status = round_weights(s, spec, preprocess, r, error);
 

@@ -65,11 +65,12 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
-void lq_conv_squares_run(const struct lq_conv_squares *s, const void *input, int first, int last,
-                         uint8_t *scratch, int32_t *sums)
+void lq_conv_squares_run(const struct lq_conv_squares *s, const void *input,
+                         const struct lq_map_part *part, uint8_t *scratch, int32_t *sums)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    int down = lq_ceil_div(last - first, LQ_SQUARE), out = g->out.channels;
+    int first = part->first, rows = part->last - first;
+    int down = lq_ceil_div(rows, LQ_SQUARE), out = g->out.channels;
     size_t in = (size_t)g->in.channels, padded = (size_t)lq_padded_width(g) * in;
     size_t line = (size_t)s->out_width * (size_t)out, across = (size_t)s->across;
     struct places places = places_for(s, down);
@@ -81,7 +82,7 @@ void lq_conv_squares_run(const struct lq_conv_squares *s, const void *input, int
         s->squares.points(&(struct lq_square_patches){g->in.channels, s->across, padded,
                                                       scratch + (size_t)(2 * y) * padded},
                           points + (size_t)y * across * LQ_SQUARE_POINTS * in);
-    for (int column = 0; column < out; column += LQ_SQUARE_COLUMNS) {
+    for (int column = part->from; column < part->to; column += LQ_SQUARE_COLUMNS) {
         s->squares.multiply(
             &(struct lq_square_products){down * s->across, g->in.channels, points,
                                          s->weights.points + (size_t)column * LQ_SQUARE_POINTS * in,
@@ -89,7 +90,7 @@ void lq_conv_squares_run(const struct lq_conv_squares *s, const void *input, int
         for (int y = 0; y < down; y++)
             s->squares.sums(
                 &(struct lq_square_results){.width = s->out_width,
-                                            .height = least(LQ_SQUARE, last - first - 2 * y),
+                                            .height = least(LQ_SQUARE, rows - 2 * y),
                                             .lines = lines + (size_t)y * across * LQ_SQUARE_LINES,
                                             .offsets = s->weights.offsets + column,
                                             .offset_stride = (size_t)out,

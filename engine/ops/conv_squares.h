@@ -7,6 +7,7 @@
 #ifndef LQ_OPS_CONV_SQUARES_H
 #define LQ_OPS_CONV_SQUARES_H
 
+#include "ops/integer_map.h"
 #include "ops/square_weights.h"
 
 /* Whether a convolution of activations of at most `top` can be computed so, and that is faster than
@@ -30,8 +31,8 @@ int lq_conv_squares_init(struct lq_conv_squares *squares, struct lq_arena *arena
 /* Of scratch, for so many rows of the map. */
 size_t lq_conv_squares_bytes(const struct lq_conv_squares *squares, int rows);
 
-/* The sums of rows first..last-1. */
-void lq_conv_squares_run(const struct lq_conv_squares *squares, const void *input, int first,
-                         int last, uint8_t *scratch, int32_t *sums);
+/* As lq_sum_part; columns in multiples of LQ_SQUARE_COLUMNS. */
+void lq_conv_squares_run(const struct lq_conv_squares *squares, const void *input,
+                         const struct lq_map_part *part, uint8_t *scratch, int32_t *sums);
 
 #endif

@@ -16,6 +16,7 @@ struct work {
     const struct lq_step *step;
     const struct lq_run *run;
     int items;
+    int32_t *sums; /* of all columns, which items compute parts of */
 };
 
 /* Computed rows of sums, of which a pool's next windows need some again. */
@@ -32,7 +33,9 @@ static size_t row_sums(const struct lq_integer_map *m)
 static void sum_rows(const struct lq_integer_map *m, const struct lq_run *run, int first, int last,
                      uint8_t *scratch, int32_t *sums)
 {
-    m->sum_rows(m->state, run->inputs[0], first, last, scratch, sums);
+    struct lq_map_part part = {first, last, 0, m->map.channels};
+
+    m->sum_part(m->state, run->inputs[0], &part, scratch, sums);
     if (run->integers)
         memcpy(run->integers + (size_t)first * row_sums(m), sums,
                (size_t)(last - first) * row_sums(m) * sizeof(*sums));
@@ -131,6 +134,65 @@ static void run_item(void *context, int item, int worker)
         run_tile(m, work, first, last, scratch);
 }
 
+static int column_parts(const struct lq_integer_map *m)
+{
+    return lq_ceil_div(m->map.channels, m->column_step);
+}
+
+static void sum_columns(void *context, int item, int worker)
+{
+    const struct work *work = context;
+    const struct lq_integer_map *m = work->step->state;
+    int parts = column_parts(m), channels = m->map.channels;
+    int from = item_start(parts, item, work->items) * m->column_step;
+    int to = item_start(parts, item + 1, work->items) * m->column_step;
+    struct lq_map_part part = {0, m->map.height, from, to < channels ? to : channels};
+
+    m->sum_part(m->state, work->run->inputs[0], &part,
+                work->run->scratch + (size_t)worker * work->step->scratch_bytes, work->sums);
+}
+
+static void finish_pixels(void *context, int item, int worker)
+{
+    const struct work *work = context;
+    const struct lq_integer_map *m = work->step->state;
+    int pixels = m->map.height * m->map.width;
+    int first = item_start(pixels, item, work->items);
+    size_t before = (size_t)first * (size_t)m->map.channels;
+
+    (void)worker;
+    lq_epilogue_run(&m->epilogue, work->run, (size_t)first, work->sums + before,
+                    item_start(pixels, item + 1, work->items) - first);
+}
+
+/* How much longer it takes than if all threads had the same share. */
+static double excess(int parts, int threads)
+{
+    return (double)(lq_ceil_div(parts, threads) * threads) / parts;
+}
+
+/* Each part of columns needs all of the input prepared, and the sums are met again by others. */
+static bool prefers_columns(const struct lq_integer_map *m, int threads)
+{
+    const double costs = 1.05;
+    int steps = lq_ceil_div(m->map.height, m->row_step);
+
+    return threads > 1 && !m->pools && m->column_step > 0 && m->tile_rows == m->map.height &&
+           excess(steps, threads) > costs * excess(column_parts(m), threads);
+}
+
+static void run_columns(const struct lq_integer_map *m, struct lq_pool *pool, struct work *work)
+{
+    const struct lq_run *run = work->run;
+
+    work->sums = (int32_t *)(void *)(run->scratch + m->sums_offset); /* the first worker's */
+    lq_pool_run(pool, work->items, sum_columns, work);
+    if (run->integers)
+        memcpy(run->integers, work->sums,
+               (size_t)m->map.height * row_sums(m) * sizeof(*run->integers));
+    lq_pool_run(pool, work->items, finish_pixels, work);
+}
+
 /* Every thread gets as many rows as any other, give or take one. A pool's bands are as long as
  * possible: two neighbours compute rows that both need twice. */
 static void integer_map_run(const struct lq_step *step, const struct lq_run *run)
@@ -138,8 +200,12 @@ static void integer_map_run(const struct lq_step *step, const struct lq_run *run
     const struct lq_integer_map *m = step->state;
     struct lq_pool *pool = m->macs < MIN_PARALLEL_MACS ? NULL : run->pool;
     int threads = lq_pool_threads(pool);
-    struct work work = {step, run, threads};
+    struct work work = {step, run, threads, NULL};
 
+    if (prefers_columns(m, threads)) {
+        run_columns(m, pool, &work);
+        return;
+    }
     if (!m->pools)
         work.items = (lq_ceil_div(m->map.height, m->tile_rows) + threads - 1) / threads * threads;
     if (work.items > lq_ceil_div(m->out.height, m->row_step))
@@ -176,8 +242,9 @@ int lq_integer_map_prepare(struct lq_arena *arena, const struct lq_step_spec *sp
                                  .pools = spec->pool != NULL,
                                  .tile_rows = lq_integer_map_tile_rows(spec, map_spec->row_step),
                                  .row_step = spec->pool ? 1 : map_spec->row_step,
+                                 .column_step = map_spec->column_step,
                                  .macs = lq_shape_elements(&spec->own) * map_spec->length,
-                                 .sum_rows = map_spec->sum_rows,
+                                 .sum_part = map_spec->sum_part,
                                  .code_rows = map_spec->code_rows,
                                  .state = map_spec->state,
                                  .kernels = *spec->kernels};

@@ -142,15 +142,28 @@ static int conv(struct builder *b, int input, int out_channels, int stride, int 
     return add(b, &spec);
 }
 
-static int dense(struct builder *b, int input, int out)
+static int dense(struct builder *b, int input, int out, bool quantized)
 {
+    int length = b->graph->values[input].shape.dims[0];
     struct lq_node_spec spec = {.kind = LQ_OP_DENSE,
                                 .attributes = {.out_channels = out},
                                 .inputs = {input},
                                 .input_count = 1};
 
-    spec.params[LQ_PARAM_WEIGHT] = random_floats(
-        b, (struct lq_shape){2, {out, b->graph->values[input].shape.dims[0]}}, 0, 0.3f);
+    if (quantized && b->w_bits > 0)
+        quantized_weights(b, out, length, &spec);
+    else
+        spec.params[LQ_PARAM_WEIGHT] =
+            random_floats(b, (struct lq_shape){2, {out, length}}, 0, 0.3f);
+    return add(b, &spec);
+}
+
+static int flatten(struct builder *b, int input)
+{
+    struct lq_node_spec spec = {.kind = LQ_OP_RESHAPE, .inputs = {input}, .input_count = 1};
+    int64_t length = lq_shape_elements(&b->graph->values[input].shape);
+
+    spec.attributes.shape = (struct lq_shape){1, {(int)length}};
     return add(b, &spec);
 }
 
@@ -161,7 +174,6 @@ struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits)
     struct lq_node_spec sum = {.kind = LQ_OP_ADD, .input_count = 2};
     struct lq_node_spec concat = {
         .kind = LQ_OP_CONCAT, .attributes = {.axis = 2}, .input_count = 2};
-    struct lq_node_spec flat = {.kind = LQ_OP_RESHAPE, .input_count = 1};
     int stem, q, value;
 
     ck_assert_int_eq(lq_graph_create(&b.graph, NULL), LQ_OK);
@@ -177,9 +189,7 @@ struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits)
     concat.inputs[0] = conv(&b, q, 20, 2, 1, true);
     concat.inputs[1] = conv(&b, q, 7, 2, 1, true);
     value = unary(&b, LQ_OP_GLOBAL_AVERAGE_POOL, add(&b, &concat));
-    flat.inputs[0] = value;
-    flat.attributes.shape = (struct lq_shape){1, {27}};
-    value = dense(&b, add(&b, &flat), 5);
+    value = dense(&b, flatten(&b, value), 5, false);
     ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);
     return b.graph;
 }
@@ -214,8 +224,6 @@ struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits
 {
     struct builder b = {.rng = rng, .w_bits = w_bits, .a_bits = a_bits};
     struct lq_shape input = {3, {20, 18, 3}};
-    struct lq_node_spec flat = {
-        .kind = LQ_OP_RESHAPE, .input_count = 1, .attributes = {.shape = {1, {40}}}};
     int value, main, shortcut, z, q;
 
     ck_assert_int_eq(lq_graph_create(&b.graph, NULL), LQ_OK);
@@ -237,8 +245,27 @@ struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits
     value = max_pool(&b, unary(&b, LQ_OP_RELU, batch_norm(&b, value, 40)), 2);
     main = conv(&b, quantize(&b, value), 40, 1, 1, true);
     value = unary(&b, LQ_OP_RELU, batch_norm(&b, add_two(&b, main, value), 40));
-    flat.inputs[0] = unary(&b, LQ_OP_GLOBAL_AVERAGE_POOL, value);
-    value = dense(&b, add(&b, &flat), 5);
+    value = unary(&b, LQ_OP_GLOBAL_AVERAGE_POOL, value);
+    value = dense(&b, flatten(&b, value), 5, false);
+    ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);
+    return b.graph;
+}
+
+struct lq_graph *network_uneven(struct lq_rng *rng, int w_bits, int a_bits)
+{
+    struct builder b = {.rng = rng, .w_bits = w_bits, .a_bits = a_bits};
+    struct lq_shape input = {3, {7, 5, 3}};
+    int value, main;
+
+    ck_assert_int_eq(lq_graph_create(&b.graph, NULL), LQ_OK);
+    ck_assert_int_eq(lq_graph_add_input(b.graph, "input", &input, NULL), LQ_OK);
+    value = conv(&b, 0, 64, 1, 1, false);
+    main = conv(&b, activate(&b, value), 64, 1, 1, true);
+    value = add_two(&b, batch_norm(&b, main, 64), value);
+    value = conv(&b, activate(&b, value), 72, 1, 1, true);
+    value = unary(&b, LQ_OP_RELU, batch_norm(&b, value, 72));
+    value = dense(&b, quantize(&b, flatten(&b, value)), 405, true);
+    value = dense(&b, value, 5, false);
     ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);
     return b.graph;
 }

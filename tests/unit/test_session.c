@@ -281,6 +281,41 @@ START_TEST(steps_taken_over_agree)
 }
 END_TEST
 
+/* Loop test: bits 1/1 .. 3/3. Threads that share a map's columns, because its lines cannot be
+ * shared evenly, give the same answers, on any tier. */
+START_TEST(uneven_maps_agree)
+{
+    static struct many plain, many;
+    const int images = 2;
+    struct lq_kernels kernels;
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, (uint64_t)rand(), (uint64_t)_i);
+    random_many(&rng, &plain);
+    many = plain;
+    struct lq_graph *graph = network_uneven(&rng, _i % 3 + 1, _i / 3 + 1);
+    lq_kernels_init(&kernels, 1u << LQ_CPU_C);
+    run_many(graph, &(struct lq_lower_options){LQ_FORM_PLAIN, false, &kernels}, 1, 1, images,
+             &plain);
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+        if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+            continue;
+        for (int threads = 2; threads <= 5; threads++) {
+            struct lq_lower_options options = {threads % 2 ? LQ_FORM_PACKED : LQ_FORM_AUTO, false,
+                                               &kernels};
+
+            forget_answers(&many);
+            run_many(graph, &options, threads, 1, images, &many);
+            ck_assert_mem_eq(many.of_floats, plain.of_floats,
+                             (size_t)images * CLASSES * sizeof(float));
+            ck_assert_mem_eq(many.of_pixels, plain.of_pixels,
+                             (size_t)images * CLASSES * sizeof(float));
+        }
+    }
+    lq_graph_destroy(graph);
+}
+END_TEST
+
 START_TEST(bad_numbers_are_named)
 {
     static float images[IMAGES * PIXELS];
@@ -372,6 +407,7 @@ int main(void)
     tcase_add_test(tests, bad_numbers_are_named);
     tcase_add_loop_test(tests, answers_agree, 0, 2);
     tcase_add_loop_test(tests, steps_taken_over_agree, 0, 9);
+    tcase_add_loop_test(tests, uneven_maps_agree, 0, 9);
     tcase_add_loop_test(tests, cancelled_between_layers, 1, 4);
     return suite_main("session", tests);
 }
