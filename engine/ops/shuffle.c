@@ -129,8 +129,14 @@ static void reshape_run(const struct lq_step *step, const struct lq_run *run)
     const float *input = run->inputs[0];
     float *output = run->output;
 
-    for (size_t i = 0; i < elements; i++)
-        output[next(&to)] = input[next(&from)];
+    if (to.channels > 1) {
+        for (size_t i = 0; i < elements; i++)
+            output[next(&to)] = input[next(&from)];
+        return;
+    }
+    for (size_t c = 0; c < from.channels; c++) /* the usual case: a map becomes a row */
+        for (size_t pixel = 0; pixel < from.pixels; pixel++)
+            *output++ = input[pixel * from.channels + c];
 }
 
 int lq_reshape_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

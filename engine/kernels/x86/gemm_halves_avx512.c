@@ -112,7 +112,7 @@ tile(const struct lq_halves *h, struct shape s, const uint32_t *a, struct panels
     for (int r = 0; r < s.rows; r++, out += h->stride) {
         int32_t *last = out + (size_t)(s.panels - 1) * LANES;
 
-        if (s.panels == 2)
+        if (s.panels == PANELS)
             _mm512_storeu_si512(out, sums[r][0]);
         if (p->mask == ALL)
             _mm512_storeu_si512(last, sums[r][s.panels - 1]);
@@ -204,9 +204,9 @@ static void multiply_block(const struct lq_halves *h, const struct block *block)
 
         panels = h->n - col > LANES ? PANELS : 1;
         set_panels(h, col, panels, &p);
-        if (panels == 2 && h->w_bits == 2)
+        if (panels == PANELS && h->w_bits == 2)
             block_by_bits(h, 2, 2, block, &p);
-        else if (panels == 2)
+        else if (panels == PANELS)
             block_by_bits(h, 2, 1, block, &p);
         else if (h->w_bits == 2)
             block_by_bits(h, 1, 2, block, &p);
