@@ -245,6 +245,24 @@ START_TEST(answers_agree)
 }
 END_TEST
 
+typedef struct lq_graph *network(struct lq_rng *rng, int w_bits, int a_bits);
+
+/* A network of bits 1/1 .. 3/3, by the number of a loop test, with random images and what it
+ * answers to the first `images` of them by definition. */
+static struct lq_graph *answered(network *create, int loop, int images, struct many *ret_plain)
+{
+    struct lq_kernels kernels;
+    struct lq_rng rng;
+
+    lq_rng_init(&rng, (uint64_t)rand(), (uint64_t)loop);
+    random_many(&rng, ret_plain);
+    struct lq_graph *graph = create(&rng, loop % 3 + 1, loop / 3 + 1);
+    lq_kernels_init(&kernels, 1u << LQ_CPU_C);
+    run_many(graph, &(struct lq_lower_options){LQ_FORM_PLAIN, false, &kernels}, 1, 1, images,
+             ret_plain);
+    return graph;
+}
+
 /* Loop test: bits 1/1 .. 3/3. What steps take over changes no bit, on any tier. */
 START_TEST(steps_taken_over_agree)
 {
@@ -253,15 +271,9 @@ START_TEST(steps_taken_over_agree)
     static struct many plain, many;
     const int images = 4;
     struct lq_kernels kernels;
-    struct lq_rng rng;
+    struct lq_graph *graph = answered(network_preactivated, _i, images, &plain);
 
-    lq_rng_init(&rng, (uint64_t)rand(), (uint64_t)_i);
-    random_many(&rng, &plain);
     many = plain;
-    struct lq_graph *graph = network_preactivated(&rng, _i % 3 + 1, _i / 3 + 1);
-    lq_kernels_init(&kernels, 1u << LQ_CPU_C);
-    run_many(graph, &(struct lq_lower_options){LQ_FORM_PLAIN, false, &kernels}, 1, 1, images,
-             &plain);
     for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
         if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
             continue;
@@ -288,15 +300,9 @@ START_TEST(uneven_maps_agree)
     static struct many plain, many;
     const int images = 2;
     struct lq_kernels kernels;
-    struct lq_rng rng;
+    struct lq_graph *graph = answered(network_uneven, _i, images, &plain);
 
-    lq_rng_init(&rng, (uint64_t)rand(), (uint64_t)_i);
-    random_many(&rng, &plain);
     many = plain;
-    struct lq_graph *graph = network_uneven(&rng, _i % 3 + 1, _i / 3 + 1);
-    lq_kernels_init(&kernels, 1u << LQ_CPU_C);
-    run_many(graph, &(struct lq_lower_options){LQ_FORM_PLAIN, false, &kernels}, 1, 1, images,
-             &plain);
     for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
         if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
             continue;
