@@ -64,7 +64,7 @@ static struct lq_nibbles nibbles_of(const struct state *s, int lines, const uint
     return nibbles;
 }
 
-/* Columns from..to-1, from the first panel that holds them on. */
+/* The product of columns from..to-1, of which a panel starts at `from`. */
 static struct lq_halves halves_of(const struct state *s, int from, int to, const uint32_t *a)
 {
     size_t before = (size_t)from * (size_t)s->w_bits;

@@ -181,16 +181,25 @@ static bool prefers_columns(const struct lq_integer_map *m, int threads)
            excess(steps, threads) > costs * excess(column_parts(m), threads);
 }
 
+/* `items` of them, or as many as there are parts. */
+static void run_items(struct lq_pool *pool, lq_pool_work *item, int items, int parts,
+                      struct work *work)
+{
+    work->items = items < parts ? items : parts;
+    lq_pool_run(pool, work->items, item, work);
+}
+
 static void run_columns(const struct lq_integer_map *m, struct lq_pool *pool, struct work *work)
 {
     const struct lq_run *run = work->run;
+    int threads = lq_pool_threads(pool);
 
     work->sums = (int32_t *)(void *)(run->scratch + m->sums_offset); /* the first worker's */
-    lq_pool_run(pool, work->items, sum_columns, work);
+    run_items(pool, sum_columns, threads, column_parts(m), work);
     if (run->integers)
         memcpy(run->integers, work->sums,
                (size_t)m->map.height * row_sums(m) * sizeof(*run->integers));
-    lq_pool_run(pool, work->items, finish_pixels, work);
+    run_items(pool, finish_pixels, threads, m->map.height * m->map.width, work);
 }
 
 /* Every thread gets as many rows as any other, give or take one. A pool's bands are as long as
@@ -199,18 +208,16 @@ static void integer_map_run(const struct lq_step *step, const struct lq_run *run
 {
     const struct lq_integer_map *m = step->state;
     struct lq_pool *pool = m->macs < MIN_PARALLEL_MACS ? NULL : run->pool;
-    int threads = lq_pool_threads(pool);
-    struct work work = {step, run, threads, NULL};
+    int threads = lq_pool_threads(pool), items = threads;
+    struct work work = {.step = step, .run = run};
 
     if (prefers_columns(m, threads)) {
         run_columns(m, pool, &work);
         return;
     }
     if (!m->pools)
-        work.items = (lq_ceil_div(m->map.height, m->tile_rows) + threads - 1) / threads * threads;
-    if (work.items > lq_ceil_div(m->out.height, m->row_step))
-        work.items = lq_ceil_div(m->out.height, m->row_step);
-    lq_pool_run(pool, work.items, run_item, &work);
+        items = lq_ceil_div(lq_ceil_div(m->map.height, m->tile_rows), threads) * threads;
+    run_items(pool, run_item, items, lq_ceil_div(m->out.height, m->row_step), &work);
 }
 
 int lq_integer_map_tile_rows(const struct lq_step_spec *spec, int row_step)
