@@ -14,9 +14,9 @@ enum {
     GROUP = LQ_NIBBLE_GROUP,
     SLOTS = LQ_NIBBLE_TILE, /* vectors at once */
     COUNTS = LQ_NIBBLE_COUNTS,
-    BLOCK = 28,      /* pixels */
-    MOST_ROWS = 256, /* whose counts of activations are kept */
-    MOST_UNITS = 256,
+    BLOCK = 28,        /* pixels */
+    MOST_ROWS = 256,   /* whose counts of activations are kept */
+    MOST_BYTES = 2048, /* of rows whose counts are made together */
     MOST_BITS = 2
 };
 
@@ -263,88 +263,98 @@ static void block_run(struct block *b)
             weigh(2, b, vector);
 }
 
-static inline int32_t pops_of_word(uint64_t word)
+/* Set bits of plane 0 in a nibble of each byte. */
+static inline __m256i nibble_pops(__m256i nibbles)
 {
-    const uint64_t low = 0x0f0f0f0f0f0f0f0f;
+    const __m256i pops = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
+                                          2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
 
-    return __builtin_popcountll(word & low) | __builtin_popcountll(word & ~low) << 16;
+    return _mm256_shuffle_epi8(pops, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
 }
 
-/* Set bits of plane 0, and of plane 1 in the upper half. */
-static int32_t pops_of(const uint8_t *a, size_t bytes)
+/* Of each 4 bytes: set bits of plane 0, and of plane 1 in the upper half. */
+static inline __m256i word_pops(__m256i bytes)
 {
-    int32_t pops = 0;
-    uint64_t word;
-    uint32_t half;
+    const __m256i ones = _mm256_set1_epi8(1), low = _mm256_set1_epi16(1);
+    __m256i plane0 = nibble_pops(bytes), plane1 = nibble_pops(_mm256_srli_epi16(bytes, 4));
 
-    for (; bytes >= sizeof(word); bytes -= sizeof(word), a += sizeof(word)) {
-        memcpy(&word, a, sizeof(word));
-        pops += pops_of_word(word);
+    plane0 = _mm256_madd_epi16(_mm256_maddubs_epi16(plane0, ones), low);
+    plane1 = _mm256_madd_epi16(_mm256_maddubs_epi16(plane1, ones), low);
+    return _mm256_or_si256(plane0, _mm256_slli_epi32(plane1, 16));
+}
+
+/* before[i]: set bits of the first i words at a, of all runs together. */
+static void count_words(const struct lq_rows *rows, const uint8_t *a, size_t words,
+                        uint32_t *before)
+{
+    uint32_t pops[8], sum = 0;
+
+    for (size_t i = 0; i < words; i += 8, a += LANES) {
+        size_t some = words - i < 8 ? words - i : 8;
+        __m256i all = _mm256_setzero_si256();
+
+        for (size_t run = 0; run < (size_t)rows->runs; run++) {
+            __m256i bytes = _mm256_setzero_si256();
+
+            if (some == 8)
+                bytes = _mm256_loadu_si256((const void *)(a + run * rows->gap));
+            else
+                memcpy(&bytes, a + run * rows->gap, some * sizeof(*pops));
+            all = _mm256_add_epi32(all, word_pops(bytes));
+        }
+        _mm256_storeu_si256((void *)pops, all);
+        for (size_t j = 0; j < some; j++) {
+            before[i + j] = sum;
+            sum += pops[j];
+        }
     }
-    if (bytes >= sizeof(half)) {
-        memcpy(&half, a, sizeof(half));
-        pops += pops_of_word(half);
-        a += sizeof(half);
-        bytes -= sizeof(half);
-    }
-    for (; bytes > 0; bytes--)
-        pops += pops_of_word(*a++);
+    before[words] = sum;
+}
+
+/* Set bits of both planes in a row, like word_pops. */
+static uint32_t pops_of(const struct lq_rows *rows, const uint8_t *a)
+{
+    uint32_t pops = 0;
+
+    for (int run = 0; run < rows->runs; run++, a += rows->gap)
+        for (int i = 0; i < rows->run; i++)
+            pops += (uint32_t)__builtin_popcount(a[i] & 15u) |
+                    (uint32_t)__builtin_popcount(a[i] >> 4) << 16;
     return pops;
 }
 
-static size_t common_divisor(size_t a, size_t b)
+/* Of `count` rows of a line: those that overlap share the counts of their common words. */
+static void line_pops(const struct lq_rows *rows, const uint8_t *a, size_t count, uint32_t *pops)
 {
-    while (b > 0) {
-        size_t rest = a % b;
+    size_t step = rows->step, run = (size_t)rows->run, some = 0;
+    uint32_t before[MOST_BYTES / 4 + 1];
 
-        a = b;
-        b = rest;
+    if (step > 0 && step % 4 == 0 && run % 4 == 0 && run <= MOST_BYTES)
+        some = (MOST_BYTES - run) / step + 1;
+    for (; count > 0 && some > 0; count -= some, a += some * step, pops += some) {
+        some = some < count ? some : count;
+        count_words(rows, a, ((some - 1) * step + run) / 4, before);
+        for (size_t i = 0; i < some; i++)
+            pops[i] = before[(i * step + run) / 4] - before[i * step / 4];
     }
-    return a;
-}
-
-/* One run of each row of a line: rows that overlap share the counts of their common parts. */
-static void add_line_pops(const struct lq_rows *rows, const uint8_t *a, int first, int count,
-                          int32_t *pops)
-{
-    size_t run = (size_t)rows->run, unit = common_divisor(run, rows->step);
-    size_t per_step = rows->step / unit, per_run = run / unit;
-    size_t units = (size_t)(count - 1) * per_step + per_run;
-    int32_t before[MOST_UNITS + 1];
-
-    a += (size_t)first * rows->step;
-    if (rows->step >= run || units > MOST_UNITS) {
-        for (int i = 0; i < count; i++)
-            pops[i] += pops_of(a + (size_t)i * rows->step, run);
-        return;
-    }
-    before[0] = 0;
-    for (size_t i = 0; i < units; i++)
-        before[i + 1] = before[i] + pops_of(a + i * unit, unit);
-    for (size_t i = 0; i * per_step + per_run <= units; i++)
-        pops[i] += before[i * per_step + per_run] - before[i * per_step];
+    for (size_t i = 0; i < count; i++)
+        pops[i] = pops_of(rows, a + i * step);
 }
 
 /* Rows first .. first + count - 1. */
-static void row_pops(const struct lq_nibbles *p, int first, int count, int32_t *pops)
+static void row_pops(const struct lq_nibbles *p, int first, int count, uint32_t *pops)
 {
-    const struct lq_rows *rows = &p->rows;
+    int some;
 
-    memset(pops, 0, (size_t)count * sizeof(*pops));
-    while (count > 0) {
-        int line = first / rows->width, at = first % rows->width;
-        int some = rows->width - at < count ? rows->width - at : count;
+    for (; count > 0; first += some, count -= some, pops += some) {
+        int left = p->rows.width - first % p->rows.width;
 
-        for (int run = 0; run < rows->runs; run++)
-            add_line_pops(rows, p->a + (size_t)line * rows->line + (size_t)run * rows->gap, at,
-                          some, pops);
-        first += some;
-        count -= some;
-        pops += some;
+        some = left < count ? left : count;
+        line_pops(&p->rows, p->a + lq_row_offset(&p->rows, first), (size_t)some, pops);
     }
 }
 
-static void load_block(struct block *b, int row, int count, const int32_t *pops)
+static void load_block(struct block *b, int row, int count, const uint32_t *pops)
 {
     const struct lq_nibbles *p = b->p;
 
@@ -352,7 +362,7 @@ static void load_block(struct block *b, int row, int count, const int32_t *pops)
     for (int i = 0; i < count; i++) {
         b->a[i] = p->a + lq_row_offset(&p->rows, row + i);
         b->sums[i] = p->sums + (size_t)(row + i) * p->stride;
-        b->pops[i] = pops[i];
+        b->pops[i] = (int32_t)pops[i];
     }
     for (int i = count; i < count + SLOTS - 1; i++)
         b->a[i] = b->a[count - 1];
@@ -361,7 +371,7 @@ static void load_block(struct block *b, int row, int count, const int32_t *pops)
 void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
 {
     int rows = p->rows.lines * p->rows.width, total = lq_panels(p->n, LANES) * p->w_bits;
-    int32_t pops[MOST_ROWS];
+    uint32_t pops[MOST_ROWS];
     struct block b;
 
     if (p->pairs && lq_nibbles_by_pixels_avx2(p))
