@@ -100,11 +100,13 @@ struct lq_nibbles {
     const int32_t *w_basis; /* [panels][w_bits][lanes] */
     int32_t *sums;
     size_t stride;
-    const uint8_t *pairs; /* NULL, or the weights once more, [pairs][k]: nibbles of two columns, or
-                             of a column's two planes, in a byte, the first one below */
+    const uint16_t *pairs; /* NULL, or the weights once more, [pairs][k]: nibbles of two columns, or
+                              of a column's two planes, in a byte, the first one below; times
+                              LQ_NIBBLE_PAIR */
 };
 typedef void lq_gemm_nibbles(const struct lq_nibbles *nibbles);
 #define LQ_NIBBLE_TILE 4
+#define LQ_NIBBLE_PAIR 16 /* a pair picks a table of so many bytes */
 #define LQ_CHUNK_BITS  255
 #define LQ_MAX_CHUNK   96
 

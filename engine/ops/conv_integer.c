@@ -36,7 +36,7 @@ struct state {
     const void *levels;          /* weights where the input is in levels or bytes, */
     const uint32_t *packed;      /* where it is in planes or half words, */
     const uint8_t *nibbles;      /* where it is in nibbles, with the chunk that they allow; */
-    const uint8_t *pairs;        /* or NULL */
+    const uint16_t *pairs;       /* or NULL */
     int chunk;
     const int32_t *w_basis; /* the basis of both, */
     const int32_t *start;   /* and of half words what the kernel asks for */
@@ -204,7 +204,8 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
     size_t plane = lq_paneling_columns(&s->paneling) * (size_t)s->w_bits;
     size_t length = (size_t)g->taps * lq_nibble_bytes(g->group_in);
     int32_t *basis = lq_arena_alloc(arena, plane, sizeof(*basis));
-    uint8_t *nibbles = lq_arena_alloc(arena, plane, length), *pairs;
+    uint8_t *nibbles = lq_arena_alloc(arena, plane, length);
+    uint16_t *pairs;
 
     if (!basis || !nibbles)
         return lq_fail_memory(error);
@@ -215,7 +216,8 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
         return lq_fail_memory(error);
     if (g->group_out * s->w_bits > s->kernels.pair_columns || g->taps == 1)
         return LQ_OK;
-    pairs = lq_arena_alloc(arena, ((size_t)(g->group_out * s->w_bits) + 1) / 2, length);
+    pairs = lq_arena_alloc(arena, ((size_t)(g->group_out * s->w_bits) + 1) / 2 * length,
+                           sizeof(*pairs));
     if (!pairs)
         return lq_fail_memory(error);
     s->pairs = pairs;

@@ -447,7 +447,7 @@ int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling
 }
 
 void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,
-                      const uint8_t *nibbles, uint8_t *ret_pairs)
+                      const uint8_t *nibbles, uint16_t *ret_pairs)
 {
     int lanes = paneling->lanes, vectors = lq_panels(paneling->columns, lanes) * bits;
 
@@ -456,10 +456,11 @@ void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,
         size_t at = lq_nibble_at(vectors, vector, lanes, length, 0) + (size_t)(row % lanes);
         size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) -
                       lq_nibble_at(vectors, vector, lanes, length, 0);
-        uint8_t *to = ret_pairs + (size_t)(i / 2) * (size_t)length;
+        uint16_t *to = ret_pairs + (size_t)(i / 2) * (size_t)length;
+        int unit = LQ_NIBBLE_PAIR << (i % 2 * LQ_NIBBLE_CODES);
 
         for (int k = 0; k < length; k++, at += step)
-            to[k] = (uint8_t)(i % 2 == 0 ? nibbles[at] : to[k] | nibbles[at] << LQ_NIBBLE_CODES);
+            to[k] = (uint16_t)((i % 2 == 0 ? 0 : to[k]) + nibbles[at] * unit);
     }
 }
 

@@ -50,7 +50,7 @@ int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling
 
 /* The pairs of struct lq_nibbles, [rows * bits / 2, rounded up][length], from the same nibbles. */
 void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,
-                      const uint8_t *nibbles, uint8_t *ret_pairs);
+                      const uint8_t *nibbles, uint16_t *ret_pairs);
 
 /* Their basis, [panels][bits][lanes]. */
 void lq_weights_basis(const struct lq_step_spec *spec, const struct lq_paneling *paneling,

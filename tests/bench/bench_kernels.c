@@ -46,6 +46,7 @@ struct operands {
     int32_t *w_basis;
     uint32_t *a_planes, *w_planes;
     uint8_t *w_nibbles;
+    uint16_t *w_pairs;
     int32_t *sums;
     int32_t a_basis[MAX_BITS];
     uint8_t *points;
@@ -109,8 +110,11 @@ static void operands_init(struct operands *o)
     o->a_planes = filled(&rng, PIXELS * MAX_BITS * words, sizeof(uint32_t));
     o->w_planes = filled(&rng, channels * MAX_BITS * words, sizeof(uint32_t));
     o->w_nibbles = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, 1);
-    for (size_t i = 0; i < channels * 2 * length / LQ_NIBBLE_CODES; i++)
+    o->w_pairs = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, sizeof(uint16_t));
+    for (size_t i = 0; i < channels * 2 * length / LQ_NIBBLE_CODES; i++) {
         o->w_nibbles[i] &= 15;
+        o->w_pairs[i] = (uint16_t)(o->w_pairs[i] % 256 * LQ_NIBBLE_PAIR);
+    }
     o->sums = filled(&rng, PIXELS * channels, sizeof(int32_t));
     for (int j = 0; j < MAX_BITS; j++)
         o->a_basis[j] = 1 << j;
@@ -126,6 +130,7 @@ static void operands_deinit(struct operands *o)
     free(o->a_planes);
     free(o->w_planes);
     free(o->w_nibbles);
+    free(o->w_pairs);
     free(o->sums);
     free(o->points);
     free(o->lines);
@@ -180,8 +185,7 @@ static void call(const struct bench *b, const struct operands *o)
     int words = (b->channels + 31) / 32;
     size_t stride = (size_t)b->channels;
     struct lq_rows elements = windows_of(b, b->channels, 1);
-    const uint8_t *pairs = /* any bytes */
-        b->channels * b->w_bits <= b->kernels.pair_columns ? (const uint8_t *)o->w_planes : NULL;
+    const uint16_t *pairs = b->channels * b->w_bits <= b->kernels.pair_columns ? o->w_pairs : NULL;
 
     if (b->kernel == KERNEL_NIBBLES)
         b->kernels.gemm_nibbles(

@@ -485,7 +485,7 @@ static bool check_codes(const struct lq_kernels *kernels, const struct lq_nibble
 /* Nibbles, and their bases, that follow from their place alone: as vectors of lanes, and in pairs.
  */
 static void put_weights(const struct lq_nibbles *nibbles, int lanes, uint8_t *ret_w,
-                        int32_t *ret_basis, uint8_t *ret_pairs)
+                        int32_t *ret_basis, uint16_t *ret_pairs)
 {
     int w_bits = nibbles->w_bits, length = nibbles->rows.runs * nibbles->rows.run;
     int vectors = lq_panels(nibbles->n, lanes) * w_bits;
@@ -496,11 +496,12 @@ static void put_weights(const struct lq_nibbles *nibbles, int lanes, uint8_t *re
         ret_basis[vector * lanes + col % lanes] = i * 37 % 61 - 30;
         for (int k = 0; k < length; k++) {
             unsigned nibble = (unsigned)((i * 7 + k * 13) * (k + 3)) % 67 % 16;
-            uint8_t *pair = &ret_pairs[i / 2 * length + k];
+            uint16_t *pair = &ret_pairs[i / 2 * length + k];
 
             ret_w[lq_nibble_at(vectors, vector, lanes, length, k) + (size_t)(col % lanes)] =
                 (uint8_t)nibble;
-            *pair = (uint8_t)(i % 2 == 0 ? nibble : (*pair & 15) | nibble << 4);
+            *pair = (uint16_t)(i % 2 == 0 ? nibble * LQ_NIBBLE_PAIR
+                                          : *pair % 256 + nibble * 16 * LQ_NIBBLE_PAIR);
         }
     }
 }
@@ -535,7 +536,7 @@ START_TEST(nibbles_by_windows)
     size_t room = lq_row_offset(&rows, lines * width - 1) + (size_t)(taps_h - 1) * rows.gap +
                   (size_t)rows.run;
     struct guarded a = guard(room);
-    struct guarded pairs = guard(((size_t)(n * w_bits) + 1) / 2 * (size_t)length);
+    struct guarded pairs = guard(((size_t)(n * w_bits) + 1) / 2 * (size_t)length * 2);
     struct guarded expected = guard(count * 4), got = guard(count * 4);
 
     for (size_t i = 0; i < room; i++)
@@ -560,8 +561,9 @@ START_TEST(nibbles_by_windows)
             .w_basis = (const int32_t *)(const void *)basis.bytes,
             .sums = (int32_t *)(void *)(tier == LQ_CPU_C ? expected.bytes : got.bytes),
             .stride = (size_t)n,
-            .pairs = pairs.bytes};
-        put_weights(&nibbles, lanes, w.bytes, (int32_t *)(void *)basis.bytes, pairs.bytes);
+            .pairs = (uint16_t *)(void *)pairs.bytes};
+        put_weights(&nibbles, lanes, w.bytes, (int32_t *)(void *)basis.bytes,
+                    (uint16_t *)(void *)pairs.bytes);
         kernels.gemm_nibbles(&nibbles);
         ck_assert_msg(tier == LQ_CPU_C || memcmp(got.bytes, expected.bytes, count * 4) == 0,
                       "%s: %d bits, %d columns, %dx%d taps of %d bytes, %d lines of %d",

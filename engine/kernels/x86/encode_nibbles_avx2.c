@@ -221,7 +221,7 @@ static inline __attribute__((always_inline)) void encode_pairs(const int bits,
 {
     const struct lq_nibbles *p = s->p;
     size_t length = (size_t)p->rows.runs * (size_t)p->rows.run, bytes = (size_t)p->n / CODES;
-    const uint8_t *pair = p->pairs;
+    const uint16_t *pair = p->pairs;
     __m256i codes[TOGETHER][HALVES];
     struct lq_strip_counts counts[2];
     struct shared shared;
@@ -229,7 +229,7 @@ static inline __attribute__((always_inline)) void encode_pairs(const int bits,
     share(c, s, at, &shared);
     for (int column = 0; column < p->n; column += CODES * TOGETHER) {
         for (int i = 0; i < CODES * TOGETHER; i += 4 / bits, pair += 2 * length) {
-            const uint8_t *const both[2] = {pair, pair + length};
+            const uint16_t *const both[2] = {pair, pair + length};
             __m256i *to = codes[i / CODES];
 
             if (i % CODES == 0)

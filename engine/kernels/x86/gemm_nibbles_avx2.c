@@ -34,8 +34,8 @@ enum {
     TABLES_4(codes), TABLES_4((codes) + 4), TABLES_4((codes) + 8), TABLES_4((codes) + 12)
 #define TABLES_64(codes)                                                                           \
     TABLES_16(codes), TABLES_16((codes) + 16), TABLES_16((codes) + 32), TABLES_16((codes) + 48)
-const _Alignas(64) uint8_t lq_nibble_tables_avx2[256][16] = {TABLES_64(0), TABLES_64(64),
-                                                             TABLES_64(128), TABLES_64(192)};
+const _Alignas(64) uint8_t lq_nibble_tables_avx2[256][LQ_NIBBLE_PAIR] = {
+    TABLES_64(0), TABLES_64(64), TABLES_64(128), TABLES_64(192)};
 
 /* A piece of a chunk that lies together: groups of three, and single nibbles behind them. */
 struct segment {
@@ -61,6 +61,11 @@ static void cut_chunk(const struct lq_rows *rows, int from, int to, struct chunk
     }
 }
 
+static inline __attribute__((always_inline)) __m256i table_of(uint8_t codes)
+{
+    return lq_nibble_table((size_t)codes * LQ_NIBBLE_PAIR);
+}
+
 #define LOOK(table, w) _mm256_shuffle_epi8(table, _mm256_load_si256((const void *)(w)))
 
 /* `count` nibbles, at most three, of each slot. */
@@ -68,23 +73,22 @@ static inline __attribute__((always_inline)) void look(const int vectors, const 
                                                        const uint8_t *const *a, size_t at,
                                                        const uint8_t *w, struct lq_nibble_sums *s)
 {
-    __m256i x0 = _mm256_setzero_si256(), x1 = x0, x2 = x0, x3 = x0;
+    __m256i x0, x1, x2, x3;
 
     for (int j = 0; j < count; j++, w += (size_t)vectors * LANES) {
-        __m256i p0 = lq_nibble_table(a[0] + at + j), p1 = p0, p2 = p0, p3 = p0;
+        __m256i p0 = table_of(a[0][at + j]), p1 = p0, p2 = p0, p3 = p0;
 
         if (vectors == 2) {
-            p2 = p3 = lq_nibble_table(a[1] + at + j);
+            p2 = p3 = table_of(a[1][at + j]);
         } else if (vectors == 1) {
-            p1 = lq_nibble_table(a[1] + at + j);
-            p2 = lq_nibble_table(a[2] + at + j);
-            p3 = lq_nibble_table(a[3] + at + j);
+            p1 = table_of(a[1][at + j]);
+            p2 = table_of(a[2][at + j]);
+            p3 = table_of(a[3][at + j]);
         }
-        x0 = _mm256_add_epi8(x0, LOOK(p0, w));
-        x1 = _mm256_add_epi8(x1, LOOK(p1, w + (size_t)(1 % vectors) * LANES));
-        x2 = _mm256_add_epi8(x2, LOOK(p2, w + (size_t)(2 % vectors) * LANES));
-        x3 = _mm256_add_epi8(x3, LOOK(p3, w + (size_t)(3 % vectors) * LANES));
-        LQ_KEEP4(x0, x1, x2, x3);
+        lq_nibble_begin(j == 0, &x0, LOOK(p0, w));
+        lq_nibble_begin(j == 0, &x1, LOOK(p1, w + (size_t)(1 % vectors) * LANES));
+        lq_nibble_begin(j == 0, &x2, LOOK(p2, w + (size_t)(2 % vectors) * LANES));
+        lq_nibble_begin(j == 0, &x3, LOOK(p3, w + (size_t)(3 % vectors) * LANES));
     }
     lq_nibble_add(s, x0, x1, x2, x3);
 }

@@ -101,8 +101,8 @@ block_by_pairs(const int bits, const struct lq_strip *s, size_t at, int32_t *con
 
             if (pair >= all)
                 break;
-            const uint8_t *first = p->pairs + (size_t)pair * length;
-            const uint8_t *const both[2] = {first, pair + 1 < all ? first + length : first};
+            const uint16_t *first = p->pairs + (size_t)pair * length;
+            const uint16_t *const both[2] = {first, pair + 1 < all ? first + length : first};
             lq_strip_count(s, at, both, counts);
             weigh_pair(bits, p, &counts[0], pops, column, i, sums);
             if (pair + 1 < all)

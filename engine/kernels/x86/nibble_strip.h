@@ -58,7 +58,7 @@ struct lq_strip_counts {
     __m256i of[2][LQ_STRIP_HALVES][LQ_NIBBLE_COUNTS]; /* [plane] */
 };
 /* Of two pairs, which may be the same. */
-void lq_strip_count(const struct lq_strip *strip, size_t at, const uint8_t *const pairs[2],
+void lq_strip_count(const struct lq_strip *strip, size_t at, const uint16_t *const pairs[2],
                     struct lq_strip_counts counts[2]);
 
 static inline int32_t lq_strip_basis(const struct lq_nibbles *p, int column, int plane)

@@ -121,28 +121,27 @@ void lq_strip_pops(const struct lq_strip *s, size_t at, __m256i pops[2][HALVES][
  * line of the cache costs two, so each serves both. */
 static inline __attribute__((always_inline)) void look(const int count, const uint8_t *planes,
                                                        size_t plane, const uint32_t *offsets,
-                                                       const uint8_t *const w[2],
+                                                       const uint16_t *const w[2],
                                                        struct lq_nibble_sums *s)
 {
-    __m256i x0 = _mm256_setzero_si256(), x1 = x0, x2 = x0, x3 = x0;
+    __m256i x0, x1, x2, x3;
 
     for (int j = 0; j < count; j++) {
         const uint8_t *at = planes + offsets[j];
         __m256i plane0 = _mm256_loadu_si256((const void *)at);
         __m256i plane1 = _mm256_loadu_si256((const void *)(at + plane));
-        __m256i table = lq_nibble_table(w[0] + j), next = lq_nibble_table(w[1] + j);
+        __m256i table = lq_nibble_table(w[0][j]), next = lq_nibble_table(w[1][j]);
 
-        x0 = _mm256_add_epi8(x0, _mm256_shuffle_epi8(table, plane0));
-        x1 = _mm256_add_epi8(x1, _mm256_shuffle_epi8(table, plane1));
-        x2 = _mm256_add_epi8(x2, _mm256_shuffle_epi8(next, plane0));
-        x3 = _mm256_add_epi8(x3, _mm256_shuffle_epi8(next, plane1));
-        LQ_KEEP4(x0, x1, x2, x3);
+        lq_nibble_begin(j == 0, &x0, _mm256_shuffle_epi8(table, plane0));
+        lq_nibble_begin(j == 0, &x1, _mm256_shuffle_epi8(table, plane1));
+        lq_nibble_begin(j == 0, &x2, _mm256_shuffle_epi8(next, plane0));
+        lq_nibble_begin(j == 0, &x3, _mm256_shuffle_epi8(next, plane1));
     }
     lq_nibble_add(s, x0, x1, x2, x3);
 }
 
 static inline __attribute__((always_inline)) void
-count_half(const struct lq_strip *s, const uint8_t *planes, const uint8_t *const pairs[2],
+count_half(const struct lq_strip *s, const uint8_t *planes, const uint16_t *const pairs[2],
            struct lq_strip_counts counts[2], int half)
 {
     const struct lq_nibbles *p = s->p;
@@ -152,7 +151,7 @@ count_half(const struct lq_strip *s, const uint8_t *planes, const uint8_t *const
 
     for (int from = 0; from < length; from += p->chunk) {
         int to = from + p->chunk < length ? from + p->chunk : length, k = from;
-        const uint8_t *w[2] = {pairs[0] + from, pairs[1] + from};
+        const uint16_t *w[2] = {pairs[0] + from, pairs[1] + from};
         __m256i zero = _mm256_setzero_si256();
         struct lq_nibble_sums sums = {zero, zero, zero, zero, zero, zero, zero, zero};
 
@@ -167,7 +166,7 @@ count_half(const struct lq_strip *s, const uint8_t *planes, const uint8_t *const
     }
 }
 
-void lq_strip_count(const struct lq_strip *s, size_t at, const uint8_t *const pairs[2],
+void lq_strip_count(const struct lq_strip *s, size_t at, const uint16_t *const pairs[2],
                     struct lq_strip_counts counts[2])
 {
     for (int half = 0; half < HALVES; half++)

@@ -11,8 +11,6 @@
  * from which all four follow, d first, as long as none exceeds 255: after a chunk of the row they
  * are drawn out and added up in 16 bits. x >> 4 is a VPMULHUW, which does not compete with VPSHUFB
  * for pipes, and needs no mask.
- *
- * The empty asm statements keep gcc from spilling the accumulators.
  */
 #ifndef LQ_KERNELS_X86_NIBBLES_H
 #define LQ_KERNELS_X86_NIBBLES_H
@@ -27,18 +25,36 @@ enum {
     LQ_NIBBLE_COUNTS = 4 /* a, b, c, d */
 };
 
-extern const uint8_t lq_nibble_tables_avx2[256][16];
+extern const uint8_t lq_nibble_tables_avx2[256][LQ_NIBBLE_PAIR];
 
 /* The product by the other half: pixels in the lanes, weights pick the tables. False: this product
  * does not suit it. */
 bool lq_nibbles_by_pixels_avx2(const struct lq_nibbles *p);
 
-static inline __attribute__((always_inline)) __m256i lq_nibble_table(const uint8_t *codes)
+/* at: in bytes; a table has LQ_NIBBLE_PAIR of them. */
+static inline __attribute__((always_inline)) __m256i lq_nibble_table(size_t at)
 {
-    return _mm256_broadcastsi128_si256(_mm_load_si128((const void *)lq_nibble_tables_avx2[*codes]));
+    const uint8_t *table = lq_nibble_tables_avx2[0] + at;
+
+    return _mm256_broadcastsi128_si256(_mm_load_si128((const void *)table));
 }
 
-#define LQ_KEEP4(a, b, c, d) __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d))
+/* *sum += x, by bytes, in this order and where the sum is: left alone, gcc spills sums, or puts
+ * them elsewhere and copies them back, and instructions are what this loop is short of. */
+static inline __attribute__((always_inline)) void lq_nibble_into(__m256i *sum, __m256i x)
+{
+    __asm__ volatile("vpaddb %1, %0, %0" : "+x"(*sum) : "x"(x));
+}
+
+/* The first one starts the sum. */
+static inline __attribute__((always_inline)) void lq_nibble_begin(bool first, __m256i *sum,
+                                                                  __m256i x)
+{
+    if (first)
+        *sum = x;
+    else
+        lq_nibble_into(sum, x);
+}
 
 /* Four vectors of t and h. */
 struct lq_nibble_sums {
@@ -51,16 +67,14 @@ lq_nibble_add(struct lq_nibble_sums *s, __m256i x0, __m256i x1, __m256i x2, __m2
 {
     const __m256i shift = _mm256_set1_epi16(1 << 12);
 
-    s->t0 = _mm256_add_epi8(s->t0, x0);
-    s->t1 = _mm256_add_epi8(s->t1, x1);
-    s->t2 = _mm256_add_epi8(s->t2, x2);
-    s->t3 = _mm256_add_epi8(s->t3, x3);
-    s->h0 = _mm256_add_epi8(s->h0, _mm256_mulhi_epu16(x0, shift));
-    s->h1 = _mm256_add_epi8(s->h1, _mm256_mulhi_epu16(x1, shift));
-    s->h2 = _mm256_add_epi8(s->h2, _mm256_mulhi_epu16(x2, shift));
-    s->h3 = _mm256_add_epi8(s->h3, _mm256_mulhi_epu16(x3, shift));
-    LQ_KEEP4(s->t0, s->t1, s->t2, s->t3);
-    LQ_KEEP4(s->h0, s->h1, s->h2, s->h3);
+    lq_nibble_into(&s->t0, x0);
+    lq_nibble_into(&s->t1, x1);
+    lq_nibble_into(&s->t2, x2);
+    lq_nibble_into(&s->t3, x3);
+    lq_nibble_into(&s->h0, _mm256_mulhi_epu16(x0, shift));
+    lq_nibble_into(&s->h1, _mm256_mulhi_epu16(x1, shift));
+    lq_nibble_into(&s->h2, _mm256_mulhi_epu16(x2, shift));
+    lq_nibble_into(&s->h3, _mm256_mulhi_epu16(x3, shift));
 }
 
 /* Draws the four counts out of t and h; adds them to those that are there unless it is the first
