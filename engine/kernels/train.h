@@ -60,6 +60,11 @@ typedef void lq_quantize_values(const struct lq_levels_of *quantizer, const floa
                                 int64_t elements, double *passed, double *sums, double *squares,
                                 float *q);
 
+/* Of the gradient d by q: above[i] += that of values above thresholds[i]; above[count - 1]: of all
+ * values. */
+typedef void lq_quantize_gradients(const struct lq_levels_of *quantizer, const float *y,
+                                   const float *d, int64_t elements, double *above);
+
 /* d_y = d_q where 0 < y <= top, else 0; or d_y += it. */
 typedef void lq_quantize_backward(const float *y, float top, const float *d_q, int64_t elements,
                                   bool add, float *d_y);
@@ -70,6 +75,7 @@ struct lq_train_kernels {
     lq_norm_reduce *norm_reduce;
     lq_norm_backward *norm_backward;
     lq_quantize_values *quantize_values;
+    lq_quantize_gradients *quantize_gradients;
     lq_quantize_backward *quantize_backward;
 };
 

@@ -174,6 +174,24 @@ LANED(quantize)(const struct lq_levels_of *quantizer, int count, const float *y,
     passed[count - 1] += (double)elements;
 }
 
+static inline __attribute__((always_inline)) void
+LANED(gradients)(const struct lq_levels_of *quantizer, int count, const float *y, const float *d,
+                 int64_t elements, double *above)
+{
+    VEC sum[16] = {{0}};
+
+    for (int64_t i = 0; i < elements; i += LANES) {
+        VEC v = CONST_AT(y + i), gradient = CONST_AT(d + i);
+
+        for (int t = 0; t < count - 1; t++)
+            sum[t] += KEEP(v > quantizer->thresholds[t], gradient);
+        sum[count - 1] += gradient;
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        for (int t = 0; t < count; t++)
+            above[t] += (double)sum[t][lane];
+}
+
 static inline void LANED(quantize_back)(const float *y, float top, const float *d_q,
                                         int64_t elements, bool add, float *d_y)
 {

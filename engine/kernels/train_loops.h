@@ -95,6 +95,15 @@ static void norm_backward(const struct lq_norm_line *line, const float *d, const
     }
 }
 
+static int level_of(const struct lq_levels_of *quantizer, float y)
+{
+    int level = 0;
+
+    for (int step = quantizer->count / 2; step > 0; step /= 2)
+        level += quantizer->thresholds[level + step - 1] < y ? step : 0;
+    return level;
+}
+
 /* Beyond 16 levels: by binary search. */
 static void quantize_many(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
                           double *passed, double *sums, double *squares, float *q)
@@ -103,14 +112,12 @@ static void quantize_many(const struct lq_levels_of *quantizer, const float *y, 
     int last = quantizer->count - 1;
 
     for (int64_t i = 0; i < elements; i++) {
-        int low = 0;
+        int level = level_of(quantizer, y[i]);
 
-        for (int step = quantizer->count / 2; step > 0; step /= 2)
-            low += quantizer->thresholds[low + step - 1] < y[i] ? step : 0;
-        numbers[low] += 1;
-        values[low] += (double)y[i];
+        numbers[level] += 1;
+        values[level] += (double)y[i];
         *squares += (double)y[i] * (double)y[i];
-        q[i] = quantizer->levels[low];
+        q[i] = quantizer->levels[level];
     }
     passed[last] += (double)elements;
     for (int level = 0; level <= last; level++)
@@ -161,6 +168,45 @@ static void quantize_values(const struct lq_levels_of *quantizer, const float *y
                      squares, q + at);
 }
 
+static void gradients_many(const struct lq_levels_of *quantizer, const float *y, const float *d,
+                           int64_t elements, double *above)
+{
+    double sums[256] = {0}, sum = 0;
+    int last = quantizer->count - 1;
+
+    for (int64_t i = 0; i < elements; i++)
+        sums[level_of(quantizer, y[i])] += (double)d[i];
+    for (int level = last; level > 0; level--) {
+        sum += sums[level];
+        above[level - 1] += sum;
+    }
+    above[last] += sum + sums[0];
+}
+
+static void gradients_few(const struct lq_levels_of *quantizer, const float *y, const float *d,
+                          int64_t elements, double *above)
+{
+    int64_t whole = elements / 8 * 8;
+
+    if (quantizer->count == 4) /* a known count is unrolled */
+        gradients_8(quantizer, 4, y, d, whole, above);
+    else
+        gradients_8(quantizer, quantizer->count, y, d, whole, above);
+    gradients_1(quantizer, quantizer->count, y + whole, d + whole, elements - whole, above);
+}
+
+static void quantize_gradients(const struct lq_levels_of *quantizer, const float *y, const float *d,
+                               int64_t elements, double *above)
+{
+    if (quantizer->count > 16) {
+        gradients_many(quantizer, y, d, elements, above);
+        return;
+    }
+    for (int64_t at = 0; at < elements; at += QUANTIZE_BLOCK)
+        gradients_few(quantizer, y + at, d + at,
+                      elements - at < QUANTIZE_BLOCK ? elements - at : QUANTIZE_BLOCK, above);
+}
+
 static void quantize_backward(const float *y, float top, const float *d_q, int64_t elements,
                               bool add, float *d_y)
 {
@@ -170,7 +216,8 @@ static void quantize_backward(const float *y, float top, const float *d_q, int64
     quantize_back_1(y + whole, top, d_q + whole, elements - whole, add, d_y + whole);
 }
 
-static const struct lq_train_kernels loops = {moments,       norm_apply,      norm_reduce,
-                                              norm_backward, quantize_values, quantize_backward};
+static const struct lq_train_kernels loops = {moments,          norm_apply,      norm_reduce,
+                                              norm_backward,    quantize_values, quantize_gradients,
+                                              quantize_backward};
 
 #endif

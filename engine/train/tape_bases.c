@@ -7,55 +7,27 @@
 
 #include "train/tape_internal.h"
 
-/* Sums by level, from those of the values above each threshold: without branches that depend on the
- * values. LEVELS: a constant. */
-#define ADD_LEVELS(LEVELS)                                                                         \
-    static void add_levels_##LEVELS(const float *thresholds, const float *y, const float *d,       \
-                                    size_t count, double *sums)                                    \
-    {                                                                                              \
-        double above[LEVELS] = {0};                                                                \
-                                                                                                   \
-        for (size_t i = 0; i < count; i++) {                                                       \
-            double all = (double)d[i];                                                             \
-                                                                                                   \
-            above[0] += all;                                                                       \
-            for (int level = 1; level < (LEVELS); level++)                                         \
-                above[level] += y[i] > thresholds[level - 1] ? all : 0;                            \
-        }                                                                                          \
-        for (int level = 0; level < (LEVELS); level++)                                             \
-            sums[level] += above[level] - (level + 1 < (LEVELS) ? above[level + 1] : 0);           \
-    }
-ADD_LEVELS(2)
-ADD_LEVELS(4)
-
-/* PACT: of the values that the top level clips alone. */
-static void add_clipped(const struct lq_quantizer *quantizer, const float *y, const float *d,
-                        size_t count, double *sums)
-{
-    int last = (1 << quantizer->bits) - 1;
-    float top = quantizer->levels[last];
-
-    for (size_t i = 0; i < count; i++)
-        sums[last] += y[i] >= top ? (double)d[i] : 0;
-}
-
-void lq_tape_add_level_gradients(enum lq_quantizer_kind kind, const struct activation_quantizer *q,
+void lq_tape_add_level_gradients(const struct lq_tape *tape, const struct activation_quantizer *q,
                                  const float *y, const float *d, size_t count,
                                  const struct span *span)
 {
-    double *sums = q->gradients + ((size_t)span->part << q->bits);
+    int levels = 1 << q->bits, last = levels - 1;
+    double *sums = q->gradients + ((size_t)span->part << q->bits), above[LQ_MAX_LEVELS] = {0};
+    float below_top = nextafterf(q->quantizer.levels[last], -INFINITY);
+    struct lq_levels_of of = {levels, q->quantizer.levels, q->quantizer.thresholds};
 
     if (span->opens)
-        memset(sums, 0, ((size_t)1 << q->bits) * sizeof(*sums));
-    if (kind == LQ_QUANTIZER_DOREFA)
-        add_clipped(&q->quantizer, y, d, count, sums);
-    else if (q->bits == 1)
-        add_levels_2(q->quantizer.thresholds, y, d, count, sums);
-    else if (q->bits == 2)
-        add_levels_4(q->quantizer.thresholds, y, d, count, sums);
-    else
-        for (size_t i = 0; i < count; i++)
-            sums[lq_quantizer_level(&q->quantizer, y[i])] += (double)d[i];
+        memset(sums, 0, (size_t)levels * sizeof(*sums));
+    if (tape->options.quantizer == LQ_QUANTIZER_DOREFA) { /* PACT: of what the top clips alone */
+        of = (struct lq_levels_of){2, q->quantizer.levels, &below_top};
+        tape->options.kernels->train.quantize_gradients(&of, y, d, (int64_t)count, above);
+        sums[last] += above[0];
+        return;
+    }
+    tape->options.kernels->train.quantize_gradients(&of, y, d, (int64_t)count, above);
+    sums[0] += above[last] - above[0];
+    for (int level = 1; level < levels; level++)
+        sums[level] += above[level - 1] - (level < last ? above[level] : 0);
 }
 
 /* Bit i of a level's code, as what multiplies basis value i. */

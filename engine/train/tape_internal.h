@@ -153,7 +153,7 @@ void lq_tape_quantize_weights(struct lq_tape *tape, bool move);
 /* Derives the activations' quantizers from their bases as they stand. */
 void lq_tape_snap_activations(struct lq_tape *tape);
 /* Adds d, the gradient by the levels that values y took, to the quantizer's sums. */
-void lq_tape_add_level_gradients(enum lq_quantizer_kind kind, const struct activation_quantizer *q,
+void lq_tape_add_level_gradients(const struct lq_tape *tape, const struct activation_quantizer *q,
                                  const float *y, const float *d, size_t count,
                                  const struct span *span);
 /* Moves the bases of activations, after a forward pass. */

@@ -175,8 +175,7 @@ static void quantize_back(struct lq_tape *tape, struct op *op, const struct span
     float top = q->quantizer.levels[(1 << q->bits) - 1];
 
     if (q->gradients)
-        lq_tape_add_level_gradients(tape->options.quantizer, q,
-                                    lq_tape_data(tape, op->inputs[0], span),
+        lq_tape_add_level_gradients(tape, q, lq_tape_data(tape, op->inputs[0], span),
                                     lq_tape_gradient(tape, op->output, span),
                                     (size_t)span->count * tape->values[op->output].elements, span);
     if (op->gives[0])
