@@ -1,9 +1,10 @@
 #!/bin/sh
 # train.sh NAME DATA [OPTION...] - trains a network as it was trained for this folder, or goes on with it.
 #
-# NAME: float, w3a3, w2a2, w2a2-longer, w1a2 (the networks of this folder), w2a2-[untaught-]gradient, w2a2-[untaught-]uniform,
+# NAME: float, w3a3, w2a2, w2a2-longer, w1a2 (the networks of this folder), w2a2-[untaught-]gradient, w2a2-[untaught-]uniform[-longer],
 # w2a2-untaught[-dorefa] (compared with w2a2) or one of the short ones below. Quantized networks start from the float one, which is
-# their teacher too, where they are not untaught; w2a2-longer and w1a2 from the float weights behind w2a2, so train that first.
+# their teacher too, where they are not untaught; w2a2-longer and w1a2 from the float weights behind w2a2, so train that first
+# (w2a2-uniform before w2a2-uniform-longer).
 # DATA: the folder cifar-10-batches-bin. OPTIONs go to `lqnet train`. Writes NAME.lq, its log, its report and its checkpoint
 # into WORK (build/training), where a run of the same name goes on from its checkpoint.
 set -eu
@@ -33,7 +34,7 @@ quantized() {
 }
 
 unknown() {
-    echo "train.sh: '$name' is none of float, w3a3, w2a2[-longer], w1a2, w2a2-untaught-dorefa, w2a2[-untaught][-gradient|-uniform], short[-...]" >&2
+    echo "train.sh: '$name' is none of float, w3a3, w2a2[-longer], w1a2, w2a2-untaught-dorefa, w2a2[-untaught][-gradient|-uniform], w2a2-uniform-longer, short[-...]" >&2
     exit 2
 }
 
@@ -42,6 +43,7 @@ float) train --arch resnet-20 --epochs 100 --warmup 1 --lr 0.1 --decay 5e-4 "$@"
 w3a3) quantized "$float" 3/3 40 "$@" ;;
 w2a2) quantized "$float" 2/2 60 "$@" ;;
 w2a2-longer) quantized "$work/w2a2-latent.lq" 2/2 60 --lr 0.03 "$@" ;;
+w2a2-uniform-longer) quantized "$work/w2a2-uniform-latent.lq" 2/2 60 --lr 0.03 --quantizer uniform "$@" ;;
 w2a2-gradient) quantized "$float" 2/2 60 --basis-rate 0.1 "$@" ;;
 w2a2-uniform) quantized "$float" 2/2 60 --quantizer uniform "$@" ;;
 w2a2-untaught) untaught "$float" 2/2 60 "$@" ;;

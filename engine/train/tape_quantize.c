@@ -136,7 +136,7 @@ int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *nod
                                    &average);
     if (status != LQ_OK)
         return status;
-    if (tape->options.basis_gradients) {
+    if (tape->options.basis_gradients && tape->options.quantizer != LQ_QUANTIZER_DOREFA) {
         status = lq_tape_add_array(tape, node, "velocity", false, (size_t)rows * (size_t)bits,
                                    &velocity);
         if (status != LQ_OK)
