@@ -188,10 +188,19 @@ static void gradients_few(const struct lq_levels_of *quantizer, const float *y, 
 {
     int64_t whole = elements / 8 * 8;
 
-    if (quantizer->count == 4) /* a known count is unrolled */
+    switch (quantizer->count) { /* as above */
+    case 2:
+        gradients_8(quantizer, 2, y, d, whole, above);
+        break;
+    case 4:
         gradients_8(quantizer, 4, y, d, whole, above);
-    else
+        break;
+    case 8:
+        gradients_8(quantizer, 8, y, d, whole, above);
+        break;
+    default:
         gradients_8(quantizer, quantizer->count, y, d, whole, above);
+    }
     gradients_1(quantizer, quantizer->count, y + whole, d + whole, elements - whole, above);
 }
 
