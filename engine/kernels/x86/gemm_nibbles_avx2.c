@@ -267,24 +267,28 @@ static void block_run(struct block *b)
             weigh(2, b, vector);
 }
 
-/* Set bits of plane 0 in a nibble of each byte. */
-static inline __m256i nibble_pops(__m256i nibbles)
-{
-    const __m256i pops = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
-                                          2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-
-    return _mm256_shuffle_epi8(pops, _mm256_and_si256(nibbles, _mm256_set1_epi8(15)));
-}
-
 /* Of each 4 bytes: set bits of plane 0, and of plane 1 in the upper half. */
 static inline __m256i word_pops(__m256i bytes)
 {
     const __m256i ones = _mm256_set1_epi8(1), low = _mm256_set1_epi16(1);
-    __m256i plane0 = nibble_pops(bytes), plane1 = nibble_pops(_mm256_srli_epi16(bytes, 4));
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i plane0 = lq_nibble_pops(_mm256_and_si256(bytes, nibble));
+    __m256i plane1 = lq_nibble_pops(_mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble));
 
     plane0 = _mm256_madd_epi16(_mm256_maddubs_epi16(plane0, ones), low);
     plane1 = _mm256_madd_epi16(_mm256_maddubs_epi16(plane1, ones), low);
     return _mm256_or_si256(plane0, _mm256_slli_epi32(plane1, 16));
+}
+
+/* The first `bytes` of a vector, then zeros. */
+static inline __m256i load_some(const uint8_t *a, size_t bytes)
+{
+    __m256i some = _mm256_setzero_si256();
+
+    if (bytes >= LANES)
+        return _mm256_loadu_si256((const void *)a);
+    memcpy(&some, a, bytes);
+    return some;
 }
 
 /* before[i]: set bits of the first i words at a, of all runs together. */
@@ -297,15 +301,8 @@ static void count_words(const struct lq_rows *rows, const uint8_t *a, size_t wor
         size_t some = words - i < 8 ? words - i : 8;
         __m256i all = _mm256_setzero_si256();
 
-        for (size_t run = 0; run < (size_t)rows->runs; run++) {
-            __m256i bytes = _mm256_setzero_si256();
-
-            if (some == 8)
-                bytes = _mm256_loadu_si256((const void *)(a + run * rows->gap));
-            else
-                memcpy(&bytes, a + run * rows->gap, some * sizeof(*pops));
-            all = _mm256_add_epi32(all, word_pops(bytes));
-        }
+        for (size_t run = 0; run < (size_t)rows->runs; run++)
+            all = _mm256_add_epi32(all, word_pops(load_some(a + run * rows->gap, 4 * some)));
         _mm256_storeu_si256((void *)pops, all);
         for (size_t j = 0; j < some; j++) {
             before[i + j] = sum;
@@ -318,13 +315,17 @@ static void count_words(const struct lq_rows *rows, const uint8_t *a, size_t wor
 /* Set bits of both planes in a row, like word_pops. */
 static uint32_t pops_of(const struct lq_rows *rows, const uint8_t *a)
 {
-    uint32_t pops = 0;
+    size_t bytes = (size_t)rows->run;
+    __m256i all = _mm256_setzero_si256();
+    uint32_t pops[8], sum = 0;
 
     for (int run = 0; run < rows->runs; run++, a += rows->gap)
-        for (int i = 0; i < rows->run; i++)
-            pops += (uint32_t)__builtin_popcount(a[i] & 15u) |
-                    (uint32_t)__builtin_popcount(a[i] >> 4) << 16;
-    return pops;
+        for (size_t i = 0; i < bytes; i += LANES)
+            all = _mm256_add_epi32(all, word_pops(load_some(a + i, bytes - i)));
+    _mm256_storeu_si256((void *)pops, all);
+    for (int i = 0; i < 8; i++)
+        sum += pops[i];
+    return sum;
 }
 
 /* Of `count` rows of a line: those that overlap share the counts of their common words. */

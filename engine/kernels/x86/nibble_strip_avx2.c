@@ -76,17 +76,14 @@ static void split(const struct lq_strip *s, const uint8_t *a)
 /* Counts of each pixel's activations, in both planes. */
 static void count_pixels(const struct lq_strip *s, uint8_t *pops)
 {
-    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
-                                           2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-
     for (size_t bit = 0; bit < 2; bit++)
         for (size_t pixel = 0; pixel < (size_t)s->pixels; pixel += LANES) {
             const uint8_t *from = s->planes + bit * s->plane + pixel;
             __m256i count = _mm256_setzero_si256();
 
             for (int group = 0; group < s->groups; group++, from += 2 * s->plane)
-                count = _mm256_add_epi8(
-                    count, _mm256_shuffle_epi8(table, _mm256_loadu_si256((const void *)from)));
+                count =
+                    _mm256_add_epi8(count, lq_nibble_pops(_mm256_loadu_si256((const void *)from)));
             _mm256_storeu_si256((void *)(pops + bit * s->plane + pixel), count);
         }
 }

@@ -39,6 +39,15 @@ static inline __attribute__((always_inline)) __m256i lq_nibble_table(size_t at)
     return _mm256_broadcastsi128_si256(_mm_load_si128((const void *)table));
 }
 
+/* Set bits of a nibble in each byte. */
+static inline __m256i lq_nibble_pops(__m256i nibbles)
+{
+    const __m256i pops = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
+                                          2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+
+    return _mm256_shuffle_epi8(pops, nibbles);
+}
+
 /* *sum += x, by bytes, in this order and where the sum is: left alone, gcc spills sums, or puts
  * them elsewhere and copies them back, and instructions are what this loop is short of. */
 static inline __attribute__((always_inline)) void lq_nibble_into(__m256i *sum, __m256i x)
