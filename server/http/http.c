@@ -6,7 +6,6 @@
 #include "http/http_private.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,18 +155,6 @@ int http_reload(struct http_server *server, struct lq_error *error)
                : LQ_OK;
 }
 
-/* Waits until the library has accepted what the kernel has: closing the socket would reset it. To
- * accept it ourselves and hand it over is no way: beyond its limit of connections the library keeps
- * a lock for good (0.9.75). */
-static void await_backlog(const struct http_listener *listener, int64_t until_us)
-{
-    const struct timespec pause = {.tv_nsec = 500000};
-    struct pollfd waiting = {.fd = listener->fd, .events = POLLIN};
-
-    while (poll(&waiting, 1, 0) > 0 && clock_now_us() < until_us)
-        nanosleep(&pause, NULL);
-}
-
 /* No new connections, but those that wait and are accepted until then. The library leaves the
  * socket to us. */
 static void quiesce(struct http_server *server, int64_t until_us)
@@ -176,7 +163,7 @@ static void quiesce(struct http_server *server, int64_t until_us)
         struct http_listener *listener = &server->listeners[i];
 
         if (listener->daemon && !listener->quiet) {
-            await_backlog(listener, until_us);
+            http_await_backlog(listener, until_us);
             MHD_quiesce_daemon(listener->daemon);
             /* refuses from now on; closed when the library's threads, which may still be about to
              * stop watching it, have ended */

@@ -5,15 +5,33 @@
 #include "http/http_private.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
+
 #define BACKLOG 1024
+
+/* Takes the place of the C library's function, for libmicrohttpd: MHD_quiesce_daemon and its
+ * threads both take the listening socket out of the same set, and the library (0.9.75) calls
+ * abort() in the one that comes second, for ENOENT. What is not in the set has been taken out. */
+__attribute__((visibility("default"))) int epoll_ctl(int set, int op, int fd,
+                                                     struct epoll_event *event)
+{
+    int status = (int)syscall(SYS_epoll_ctl, set, op, fd, event);
+
+    return status != 0 && op == EPOLL_CTL_DEL && errno == ENOENT ? 0 : status;
+}
 
 /* -1, errno says why. */
 static int bind_socket(const struct addrinfo *info)
@@ -112,6 +130,36 @@ int http_listen(const char *address, struct http_listener *listener, struct lq_e
     if (status == LQ_OK)
         listener->path = path;
     return status;
+}
+
+/* Leaves SYNs without an answer, so that their senders repeat them, a second later. One that is
+ * answered in the moment before the socket closes makes a connection that is then reset, maybe with
+ * a request in it. */
+static void ignore_new(int fd)
+{
+    /* a filter of a TCP socket sees a segment from its TCP header on; the flags are byte 13 */
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12), /* SYN, ACK */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {sizeof(code) / sizeof(*code), code};
+
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+void http_await_backlog(const struct http_listener *listener, int64_t until_us)
+{
+    const struct timespec pause = {.tv_nsec = 500000};
+    struct pollfd waiting = {.fd = listener->fd, .events = POLLIN};
+
+    if (!listener->path)
+        ignore_new(listener->fd);
+    do /* once at least: for handshakes that are on their way through a local network */
+        nanosleep(&pause, NULL);
+    while (poll(&waiting, 1, 0) > 0 && clock_now_us() < until_us);
 }
 
 void http_unlisten(struct http_listener *listener)

@@ -126,6 +126,10 @@ struct http_request {
 /* Sets listener->fd and path. Errors: LQ_ERR_INVALID, LQ_ERR_IO. */
 int http_listen(const char *address, struct http_listener *listener,
                 struct lq_error *error) LQ_MUST_CHECK;
+/* Lets no more connections come to be, and waits until the library has accepted those that the
+ * kernel has: closing the socket would reset them. To accept them ourselves and hand them over is
+ * no way: beyond its limit of connections the library keeps a lock for good (0.9.75). */
+void http_await_backlog(const struct http_listener *listener, int64_t until_us);
 /* Closes it, and removes its path. */
 void http_unlisten(struct http_listener *listener);
 
