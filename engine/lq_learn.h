@@ -116,11 +116,13 @@ struct lq_bits {
 
 enum lq_quantizer_kind {
     LQ_QUANTIZER_LEARNED, /* QEM, paper section 3.2 */
-    LQ_QUANTIZER_UNIFORM, /* evenly spaced levels, their scale fitted on the same data */
-    LQ_QUANTIZER_DOREFA   /* of training alone, to compare with: evenly spaced levels, of weights up
+    LQ_QUANTIZER_EVEN,    /* evenly spaced levels, their scale fitted by QEM: for each channel of
+                             weights and each layer of activations, as a basis is */
+    LQ_QUANTIZER_UNIFORM  /* of training alone, to compare with: evenly spaced levels, of weights up
                              to the largest of the layer (the mean size at 1 bit; DoReFa-Net, Zhou et
-                             al. 2016, whose tanh is left out), of activations up to a top that learns
-                             by its gradient (PACT, Choi et al. 2018, from the fitted scale's) */
+                             al. 2016, whose tanh is left out), of activations up to a top that
+                             learns by its gradient (PACT, Choi et al. 2018, from the fitted
+                             scale's) */
 };
 
 struct lq_layer_bits {
@@ -273,9 +275,9 @@ struct lq_train_options {
     const double *milestones; /* epochs; NULL: 41 % and 61.5 % of them, as 82 and 123 of 200 */
     int milestone_count;
 
-    double basis_rate; /* above 0: bases, or the scales of uniform levels, learn by their gradient,
+    double basis_rate; /* above 0: bases, or the scales of even levels, learn by their gradient,
                           at this part of the learning rate, instead of by QEM; 0 is 1 for the tops
-                          of LQ_QUANTIZER_DOREFA */
+                          of LQ_QUANTIZER_UNIFORM */
     double smoothing;  /* of the labels, 0..1 */
     double average;    /* decay of a moving average of the parameters, which is what is kept;
                           0: none */

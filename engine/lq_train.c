@@ -24,7 +24,7 @@ static int quantize(struct lq_model *model, const struct lq_dataset *train,
                                           .layer_count = o->layer_count,
                                           .quantizer = o->quantizer == LQ_QUANTIZER_LEARNED
                                                            ? LQ_QUANTIZER_LEARNED
-                                                           : LQ_QUANTIZER_UNIFORM,
+                                                           : LQ_QUANTIZER_EVEN,
                                           .images = CALIBRATION_IMAGES,
                                           .augmentation = o->augmentation,
                                           .seed = o->seed,

@@ -91,16 +91,16 @@ static bool step(const struct lq_sorted *sorted, struct point *point)
     return true;
 }
 
-static void climb(const struct lq_sorted *sorted, bool uniform, struct point *point)
+static void climb(const struct lq_sorted *sorted, bool even, struct point *point)
 {
     fit_scale(sorted, point);
-    for (int i = 0; !uniform && i < MAX_CLIMBS && step(sorted, point); i++)
+    for (int i = 0; !even && i < MAX_CLIMBS && step(sorted, point); i++)
         ;
 }
 
-/* 2^i times the largest factor that the grid allows: as fine as uniform levels can be. */
-static void uniform_start(const struct lq_grid_fit *fit, const float *basis,
-                          struct lq_snapped_basis *ret_basis)
+/* 2^i times the largest factor that the grid allows: as fine as even levels can be. */
+static void even_start(const struct lq_grid_fit *fit, const float *basis,
+                       struct lq_snapped_basis *ret_basis)
 {
     int factor = fit->grid / ((1 << fit->bits) - 1);
 
@@ -121,18 +121,18 @@ int lq_qem_fit_grid(const struct lq_grid_fit *fit, const float *values, int64_t 
     struct lq_sorted sorted;
     struct point best, other;
     int status =
-        lq_uniform_fit(fit->kind, fit->bits, values, n, fit->iterations, even, &relative, error);
+        lq_even_fit(fit->kind, fit->bits, values, n, fit->iterations, even, &relative, error);
 
-    if (status == LQ_OK && !fit->uniform)
+    if (status == LQ_OK && !fit->even)
         status =
             lq_qem_fit(fit->kind, fit->bits, values, n, fit->iterations, learned, &relative, error);
     if (status == LQ_OK)
         status = lq_sorted_init(&sorted, values, n, error);
     if (status != LQ_OK)
         return status;
-    uniform_start(fit, even, &best.basis);
-    climb(&sorted, fit->uniform, &best);
-    if (!fit->uniform) {
+    even_start(fit, even, &best.basis);
+    climb(&sorted, fit->even, &best);
+    if (!fit->even) {
         lq_snap_basis(fit->kind, fit->bits, learned, fit->grid, NULL, &other.basis);
         climb(&sorted, false, &other);
         if (other.error < best.error)
@@ -174,8 +174,8 @@ int lq_qem_refine_grid(const struct lq_grid_fit *fit, const float *values, int64
         return status;
     old.error = error_of(&sorted, &old.basis, &scale);
     best = old;
-    climb(&sorted, fit->uniform, &best);
-    if (!fit->uniform) {
+    climb(&sorted, fit->even, &best);
+    if (!fit->even) {
         alternate(&sorted, fit, &other.basis);
         climb(&sorted, false, &other);
         if (other.error < best.error)

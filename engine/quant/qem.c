@@ -164,8 +164,8 @@ typedef void solve_function(const struct lq_quantizer *quantizer, const struct l
 
 /* Evenly spaced levels leave one unknown, the scale: v_i = s 2^i, s = <u, x> / <u, u> with u the
  * integer level of each value. */
-void lq_uniform_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
-                      float *ret_basis)
+void lq_even_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
+                   float *ret_basis)
 {
     double product = 0, square = 0;
 
@@ -252,11 +252,11 @@ int lq_qem_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n,
     return LQ_OK;
 }
 
-int lq_uniform_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n, int iterations,
-                   float *ret_basis, double *ret_relative_error, struct lq_error *error)
+int lq_even_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n, int iterations,
+                float *ret_basis, double *ret_relative_error, struct lq_error *error)
 {
     struct fit best;
-    int status = fit(kind, bits, values, n, iterations, lq_uniform_solve, &best, error);
+    int status = fit(kind, bits, values, n, iterations, lq_even_solve, &best, error);
 
     if (status != LQ_OK)
         return status;

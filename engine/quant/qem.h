@@ -29,8 +29,8 @@ void lq_qem_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stat
                   float *ret_basis);
 
 /* The same for evenly spaced levels v_i = 2^i s, where only the scale s is learned. */
-void lq_uniform_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
-                      float *ret_basis);
+void lq_even_solve(const struct lq_quantizer *quantizer, const struct lq_qem_stats *stats,
+                   float *ret_basis);
 
 /* Mean squared error of the quantizer's own levels over the values counted in *stats, divided by
  * their mean square (0 where all values are 0). */
@@ -43,27 +43,26 @@ void lq_qem_init_weights(int bits, int64_t fan, float *ret_basis);
 void lq_qem_init_activations(int bits, float *ret_basis);
 
 /* One-shot learning on n values: `iterations` alternations from a start scaled to the data, keeping
- * the best. Several starts are tried (the authors', scaled to the data's spread, and uniform levels
+ * the best. Several starts are tried (the authors', scaled to the data's spread, and even levels
  * up to several quantiles) since the alternation only finds a local optimum. A constant or all-zero
  * channel is represented exactly where the code allows it. Errors: LQ_ERR_NUMERIC. */
 int lq_qem_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n, int iterations,
                float *ret_basis, double *ret_relative_error, struct lq_error *error) LQ_MUST_CHECK;
 
-/* Uniform quantizer v_i = 2^i * s: the scale s with the least squared error on the values, found by
+/* Even levels, v_i = 2^i * s: the scale s with the least squared error on the values, found by
  * alternating encoding and least squares in s from several starts. Errors: LQ_ERR_NUMERIC. */
-int lq_uniform_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n, int iterations,
-                   float *ret_basis, double *ret_relative_error,
-                   struct lq_error *error) LQ_MUST_CHECK;
+int lq_even_fit(enum lq_code_kind kind, int bits, const float *values, int64_t n, int iterations,
+                float *ret_basis, double *ret_relative_error, struct lq_error *error) LQ_MUST_CHECK;
 
-/* Fits a basis on the grid itself. From each start (learned or uniform bases, snapped) it climbs:
+/* Fits a basis on the grid itself. From each start (learned or even bases, snapped) it climbs:
  * the scale is fitted by least squares, then single integers are moved by one as long as that
- * lowers the squared error. With `uniform` the integers stay 2^i times a common factor and only the
+ * lowers the squared error. With `even` the integers stay 2^i times a common factor and only the
  * scale is fitted. Errors: LQ_ERR_NUMERIC, LQ_ERR_MEMORY. */
 struct lq_grid_fit {
     enum lq_code_kind kind;
     int bits, grid; /* grid: in force, at least 2^bits - 1 */
     int iterations; /* of the alternation that finds the starts */
-    bool uniform;
+    bool even;
 };
 int lq_qem_fit_grid(const struct lq_grid_fit *fit, const float *values, int64_t n,
                     struct lq_snapped_basis *ret_basis, double *ret_relative_error,

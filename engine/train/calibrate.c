@@ -31,7 +31,7 @@ struct calibrating {
     int room_count;
     int *room_of; /* of each value; -1: none */
     int *readers; /* nodes that have not read the value yet */
-    bool uniform; /* all its quantizers have evenly spaced levels */
+    bool even;    /* all its quantizers have evenly spaced levels */
     struct lq_calibrated_node *nodes;
     int count;
     struct lq_error *error;
@@ -77,7 +77,7 @@ static void release_inputs(struct calibrating *c, const struct lq_node *node)
             c->rooms[c->room_of[node->inputs[i]]].taken = false;
 }
 
-static bool is_uniform(const struct lq_node *node)
+static bool is_even(const struct lq_node *node)
 {
     const int16_t *basis = node->params[LQ_PARAM_BASIS]->data;
 
@@ -169,7 +169,7 @@ static int measure(const struct lq_snapped_basis *basis, const float *values, in
 static int fit_basis(struct calibrating *c, const struct lq_node *node)
 {
     struct lq_grid_fit fit = {LQ_CODE_UNSIGNED, node->attributes.bits, node->attributes.grid,
-                              ITERATIONS, c->uniform};
+                              ITERATIONS, c->even};
     struct lq_snapped_basis basis;
     int64_t count;
     float *values =
@@ -238,10 +238,10 @@ static int start(struct calibrating *c)
         return lq_fail_memory(c->error);
     for (int i = 0; i < graph->value_count; i++)
         c->readers[i] = graph->values[i].consumers;
-    c->uniform = true;
+    c->even = true;
     for (int i = 0; i < graph->node_count; i++)
         if (graph->nodes[i].kind == LQ_OP_QUANTIZE)
-            c->uniform = c->uniform && is_uniform(&graph->nodes[i]);
+            c->even = c->even && is_even(&graph->nodes[i]);
     return LQ_OK;
 }
 

@@ -20,7 +20,7 @@ static int fit_values(enum lq_code_kind kind, const struct lq_fit_options *optio
                       double *ret_relative_error, struct lq_error *error)
 {
     struct lq_grid_fit fit = {kind, options->bits, options->grid, options->iterations,
-                              options->quantizer == LQ_QUANTIZER_UNIFORM};
+                              options->quantizer == LQ_QUANTIZER_EVEN};
 
     return lq_qem_fit_grid(&fit, values, n, ret_basis, ret_relative_error, error);
 }

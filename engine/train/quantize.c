@@ -396,8 +396,8 @@ static int check_options(const struct quantizing *q)
                            options->layers[i].layer);
         status = check_bits(&options->layers[i].bits, options->layers[i].layer, q->error);
     }
-    if (status == LQ_OK && options->quantizer == LQ_QUANTIZER_DOREFA)
-        status = lq_fail(q->error, LQ_ERR_INVALID, "levels of DoReFa-Net come by training alone");
+    if (status == LQ_OK && options->quantizer == LQ_QUANTIZER_UNIFORM)
+        status = lq_fail(q->error, LQ_ERR_INVALID, "uniform levels come by training alone");
     if (status == LQ_OK && options->iterations != 0 && options->iterations < MIN_ITERATIONS)
         status = lq_fail(q->error, LQ_ERR_INVALID, "%d iterations, expected at least %d",
                          options->iterations, MIN_ITERATIONS);
@@ -419,7 +419,7 @@ static int copy_meta(struct quantizing *q)
         return status;
     snprintf(text, sizeof(text), "%d/%d bits, %s, %d images, BatchNorm %s", bits->weight_bits,
              bits->activation_bits,
-             q->options->quantizer == LQ_QUANTIZER_UNIFORM ? "uniform" : "learned (QEM)", q->count,
+             q->options->quantizer == LQ_QUANTIZER_EVEN ? "even" : "learned (QEM)", q->count,
              q->options->keep_batch_norm ? "kept" : "re-estimated");
     return status == LQ_OK ? lq_graph_set_provenance(q->to, "quantized", text, q->error) : status;
 }

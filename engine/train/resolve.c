@@ -56,7 +56,7 @@ int lq_train_resolve(const struct lq_train_options *options, struct lq_train_opt
         o.distillation = 0.5;
     if (o.temperature == 0)
         o.temperature = 3;
-    if (o.basis_rate == 0 && o.quantizer == LQ_QUANTIZER_DOREFA)
+    if (o.basis_rate == 0 && o.quantizer == LQ_QUANTIZER_UNIFORM)
         o.basis_rate = 1;
     if (o.checkpoint_minutes == 0)
         o.checkpoint_minutes = 5;

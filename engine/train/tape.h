@@ -31,7 +31,7 @@ struct lq_tape_options {
     enum lq_quantizer_kind quantizer;
     double basis_momentum;      /* of the bases' moving average: 0.9 */
     bool basis_gradients;       /* bases learn by lq_tape_step_bases instead of QEM; for
-                                   LQ_QUANTIZER_DOREFA always */
+                                   LQ_QUANTIZER_UNIFORM always */
     bool fixed_weights;         /* codes and float weights stay as they are in the graph: of the
                                    weights, only the bases learn, by their gradients */
     double statistics_momentum; /* of running means and variances: 0.9 */
@@ -92,10 +92,10 @@ void lq_tape_backward(struct lq_tape *tape, const float *d_logits);
 
 /* With basis_gradients, after a backward pass: levels are sums of basis values, so the gradient by
  * basis value i is the sum of a level's gradient times its bit i. It is divided by sqrt(n (2^bits -
- * 1)), n the values that share the basis (Esser et al. 2020), and taken with momentum. Uniform
- * quantizers learn their scale s so: basis value i is 2^i s. LQ_QUANTIZER_DOREFA: activations' tops
- * take the undivided sum of the gradients of the values above, plus `decay` times themselves, and
- * weights follow their layer's largest. */
+ * 1)), n the values that share the basis (Esser et al. 2020), and taken with momentum. Even
+ * levels learn their scale s so: basis value i is 2^i s. LQ_QUANTIZER_UNIFORM: activations'
+ * tops take the undivided sum of the gradients of the values above, plus `decay` times themselves,
+ * and weights follow their layer's largest. */
 void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum, double decay);
 
 /* Running statistics become the averages over the passes in LQ_TAPE_STATISTICS mode since the last

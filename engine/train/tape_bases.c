@@ -18,7 +18,7 @@ void lq_tape_add_level_gradients(const struct lq_tape *tape, const struct activa
 
     if (span->opens)
         memset(sums, 0, (size_t)levels * sizeof(*sums));
-    if (tape->options.quantizer == LQ_QUANTIZER_DOREFA) { /* PACT: of what the top clips alone */
+    if (tape->options.quantizer == LQ_QUANTIZER_UNIFORM) { /* PACT: of what the top clips alone */
         of = (struct lq_levels_of){2, q->quantizer.levels, &below_top};
         tape->options.kernels->train.quantize_gradients(&of, y, d, (int64_t)count, above);
         sums[last] += above[0];
@@ -105,9 +105,9 @@ static void step_top(const struct pace *pace, double gradient, struct activation
 void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum, double decay)
 {
     enum lq_quantizer_kind kind = tape->options.quantizer;
-    const struct pace pace = {rate, momentum, decay, kind == LQ_QUANTIZER_UNIFORM};
+    const struct pace pace = {rate, momentum, decay, kind == LQ_QUANTIZER_EVEN};
 
-    for (int i = 0; i < tape->weight_quantizer_count && kind != LQ_QUANTIZER_DOREFA; i++)
+    for (int i = 0; i < tape->weight_quantizer_count && kind != LQ_QUANTIZER_UNIFORM; i++)
         step_weights(tape, tape->weight_quantizers[i], &pace);
     for (int i = 0; i < tape->activation_quantizer_count; i++) {
         struct activation_quantizer *q = tape->activation_quantizers[i];
@@ -116,7 +116,7 @@ void lq_tape_step_bases(struct lq_tape *tape, double rate, double momentum, doub
         for (int part = 0; part < lq_tape_parts(tape); part++)
             for (int level = 0; level < 1 << q->bits; level++)
                 sums[level] += q->gradients[(part << q->bits) + level];
-        if (kind == LQ_QUANTIZER_DOREFA)
+        if (kind == LQ_QUANTIZER_UNIFORM)
             step_top(&pace, sums[(1 << q->bits) - 1], q);
         else
             step_basis(&q->quantizer, sums,

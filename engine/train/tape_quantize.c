@@ -19,8 +19,8 @@ static void move_basis(const struct lq_tape *tape, const struct lq_quantizer *qu
     struct lq_basis_average moving = {{0}, average[quantizer->bits]};
     float estimate[LQ_MAX_BITS];
 
-    if (tape->options.quantizer == LQ_QUANTIZER_UNIFORM)
-        lq_uniform_solve(quantizer, stats, estimate);
+    if (tape->options.quantizer == LQ_QUANTIZER_EVEN)
+        lq_even_solve(quantizer, stats, estimate);
     else
         lq_qem_solve(quantizer, stats, estimate);
     memcpy(moving.biased, average, (size_t)quantizer->bits * sizeof(*average));
@@ -106,7 +106,7 @@ void lq_tape_quantize_weights(struct lq_tape *tape, bool move)
     for (int i = 0; i < tape->weight_quantizer_count; i++) {
         struct rows_pass pass = {tape, tape->weight_quantizers[i], move};
 
-        if (tape->options.quantizer == LQ_QUANTIZER_DOREFA)
+        if (tape->options.quantizer == LQ_QUANTIZER_UNIFORM)
             scale_to_layer(tape, pass.quantizer);
         lq_pool_run(tape->pool, pass.quantizer->rows, quantize_row, &pass);
     }
@@ -136,7 +136,7 @@ int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *nod
                                    &average);
     if (status != LQ_OK)
         return status;
-    if (tape->options.basis_gradients && tape->options.quantizer != LQ_QUANTIZER_DOREFA) {
+    if (tape->options.basis_gradients && tape->options.quantizer != LQ_QUANTIZER_UNIFORM) {
         status = lq_tape_add_array(tape, node, "velocity", false, (size_t)rows * (size_t)bits,
                                    &velocity);
         if (status != LQ_OK)

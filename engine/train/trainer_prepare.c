@@ -119,7 +119,7 @@ static int init_teacher(struct trainer *t)
 static void describe(const struct trainer *t, char *text, size_t size)
 {
     static const char *const curves[] = {"steps", "linear", "cosine"};
-    static const char *const quantizers[] = {"learned", "uniform", "DoReFa and PACT"};
+    static const char *const quantizers[] = {"learned", "even", "uniform"};
     const struct lq_train_options *o = t->options;
 
     snprintf(text, size,

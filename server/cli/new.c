@@ -10,7 +10,7 @@ static const struct cli_option options[] = {
     {"output", 'o', "NET.lq", "the file to write (required)"},
     {"bits", 'b', "W/A", "bits of weights and activations, 1..8 or float; default float/float"},
     {"grid", 0, "W/A", "sum of a snapped basis' integers; default 31/63, at least 2^bits - 1"},
-    {"quantizer", 0, "KIND", "learned (default) or uniform"},
+    {"quantizer", 0, "KIND", "learned (default) or even"},
     {"seed", 0, "N", "of the weights; default 1"},
     {"shortcut", 0, "A|B", "of a ResNet: average pool and zero channels, or convolution 1x1"},
     {"size", 0, "N", "height and width of the input; default: the network's own"},
@@ -45,7 +45,7 @@ static int read_numbers(const struct cli_arguments *a, struct lq_arch_options *o
 static int read_options(const struct cli_arguments *a, struct lq_arch_options *o)
 {
     const char *bits = cli_value(a, "bits");
-    static const char *const quantizers[] = {"learned", "uniform", NULL};
+    static const char *const quantizers[] = {"learned", "even", NULL};
     static const char *const shortcuts[] = {"A", "B", NULL};
     int quantizer = 0, shortcut = 0;
     int status = read_numbers(a, o);

@@ -15,7 +15,7 @@ static const struct cli_option options[] = {
     {"output", 'o', "OUT.lq", "the file to write (required)"},
     {"grid", 0, "W/A", "sum of a snapped basis' integers; default 31/63, at least 2^bits - 1"},
     {"layer", 0, "NAME=W/A", "another setting for one layer, W/A:GW/GA with grids; repeatable"},
-    {"quantizer", 0, "KIND", "learned (default) or uniform"},
+    {"quantizer", 0, "KIND", "learned (default) or even"},
     {"images", 0, "N", "images to look at; default 1000"},
     {"iterations", 0, "N", "alternations of each fit, at least 20; default 50"},
     {"batch-norm", 0, "HOW", "reestimate (default) or keep"},
@@ -68,7 +68,7 @@ static int read_options(const struct cli_arguments *a, struct lq_quantize_option
                         enum lq_split *split)
 {
     const char *bits = cli_value(a, "bits");
-    static const char *const quantizers[] = {"learned", "uniform", NULL};
+    static const char *const quantizers[] = {"learned", "even", NULL};
     static const char *const norms[] = {"reestimate", "keep", NULL};
     static const char *const splits[] = {"train", "test", NULL};
     int status, quantizer = 0, keep = 0, test = 0;

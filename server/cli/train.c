@@ -25,7 +25,7 @@ static const struct cli_option options[] = {
     {"grid", 0, "W/A", "sum of a snapped basis' integers; default 31/63, at least 2^bits - 1"},
     {"layer", 0, "NAME=W/A", "another setting for one layer, W/A:GW/GA with grids; repeatable"},
     {"quantizer", 0, "KIND",
-     "learned (default), uniform (fitted scales) or dorefa (DoReFa-Net, PACT)"},
+     "learned (default), even (fitted scales) or uniform (DoReFa-Net, PACT)"},
     {"lr", 0, "RATE", "learning rate; default 0.1"},
     {"schedule", 0, "CURVE", "steps (default: a tenth at each milestone), linear or cosine, to 0"},
     {"milestones", 0, "E,E,...", "epochs; default 41 % and 61.5 % of all"},
@@ -33,7 +33,7 @@ static const struct cli_option options[] = {
     {"batch", 0, "N", "images of a step; default 128"},
     {"momentum", 0, "X", "default 0.9"},
     {"plain-momentum", 0, NULL, "not Nesterov's"},
-    {"decay", 0, "X", "of weights, and of dorefa's top levels; default 1e-4"},
+    {"decay", 0, "X", "of weights, and of the top levels of uniform; default 1e-4"},
     {"basis-rate", 0, "X",
      "bases learn by gradient, at this part of the learning rate, not by QEM"},
     {"smoothing", 0, "X", "of labels; default 0"},
@@ -204,7 +204,7 @@ static int read_options(struct training *t)
     const struct cli_arguments *a = t->arguments;
     struct lq_train_options *o = &t->options;
     const char *bits = cli_value(a, "bits");
-    static const char *const quantizers[] = {"learned", "uniform", "dorefa", NULL};
+    static const char *const quantizers[] = {"learned", "even", "uniform", NULL};
     static const char *const curves[] = {"steps", "linear", "cosine", NULL};
     int status = CLI_OK, quantizer = 0, curve = 0;
 

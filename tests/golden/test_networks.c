@@ -43,7 +43,7 @@ static double quantized_top1(struct lq_quantize_options options)
     double top1 = e.top1;
 
     printf("resnet20 %d/%d %s: top-1 %.2f\n", options.bits.weight_bits,
-           options.bits.activation_bits, options.quantizer ? "uniform" : "learned", top1);
+           options.bits.activation_bits, options.quantizer ? "even" : "learned", top1);
     lq_evaluation_deinit(&e);
     return top1;
 }
@@ -59,12 +59,12 @@ START_TEST(eight_bits)
 END_TEST
 
 /* Levels that are learned beat levels evenly spaced and fitted on the same images. */
-START_TEST(learned_beats_uniform)
+START_TEST(learned_beats_even)
 {
     struct lq_quantize_options options = {.bits = {3, 3, 0, 0}, .images = 500};
     double learned = quantized_top1(options);
 
-    options.quantizer = LQ_QUANTIZER_UNIFORM;
+    options.quantizer = LQ_QUANTIZER_EVEN;
     ck_assert_double_gt(learned, quantized_top1(options));
 }
 END_TEST
@@ -81,6 +81,6 @@ int main(void)
     tcase_set_timeout(tests, 800);
     tcase_add_loop_test(tests, float_accuracy, 0, REAL_COUNT);
     tcase_add_test(tests, eight_bits);
-    tcase_add_test(tests, learned_beats_uniform);
+    tcase_add_test(tests, learned_beats_even);
     return suite_main("networks", tests);
 }

@@ -136,15 +136,15 @@ def run(p, weights, a_snapped):
     return loss, logits, g, (r1, codes, d_q, top), (kept1, kept2)
 
 
-def show_dorefa(p, activation_basis, a_snapped):
+def show_uniform(p, activation_basis, a_snapped):
     """Bases of the uniform quantizers of DoReFa-Net and PACT after a step at rate 0.5."""
     basis = np.abs(p['conv2.weight']).max() / (2**BITS - 1) * 2**np.arange(BITS)
     _, weights, _ = encode('signed', snap('signed', basis, WEIGHT_GRID), p['conv2.weight'])
     _, _, _, (r1, _, d_q, top), _ = run(p, weights, a_snapped)
     learned = activation_basis.sum()
     learned -= 0.5 * (d_q[r1 >= top].sum() + DECAY * learned)
-    show('dorefa.conv2.basis', np.tile(basis, (CHANNELS, 1)))
-    show('dorefa.conv2.input.basis', learned / (2**BITS - 1) * 2**np.arange(BITS))
+    show('uniform.conv2.basis', np.tile(basis, (CHANNELS, 1)))
+    show('uniform.conv2.input.basis', learned / (2**BITS - 1) * 2**np.arange(BITS))
 
 
 stream = Stream()
@@ -171,7 +171,7 @@ for step in range(STEPS):
     loss, logits, g, (r1, codes, d_q, _), (kept1, kept2) = run(p, weights, a_snapped)
     losses.append(loss)
     if step == 0:
-        show_dorefa(p, activation_basis, a_snapped)
+        show_uniform(p, activation_basis, a_snapped)
     activation_basis = activation_average.move(qem('unsigned', a_snapped, codes, r1))
     if step == 0:  # what a basis would become by its gradient instead, at rate 0.5
         g_rows = np.einsum('rn,rnb->rb', g['conv2.weight'].reshape(CHANNELS, -1),

@@ -138,17 +138,17 @@ START_TEST(relu_activations)
 END_TEST
 
 /* Learned levels are never worse than even ones on the same data. */
-START_TEST(learned_beats_uniform)
+START_TEST(learned_beats_even)
 {
     float basis[LQ_MAX_BITS];
-    double learned, uniform;
+    double learned, even;
 
     make_normal();
     ck_assert_int_eq(lq_qem_fit(LQ_CODE_SIGNED, _i, values, SAMPLES, 50, basis, &learned, NULL),
                      LQ_OK);
-    ck_assert_int_eq(lq_uniform_fit(LQ_CODE_SIGNED, _i, values, SAMPLES, 50, basis, &uniform, NULL),
+    ck_assert_int_eq(lq_even_fit(LQ_CODE_SIGNED, _i, values, SAMPLES, 50, basis, &even, NULL),
                      LQ_OK);
-    ck_assert_double_le(learned, uniform + 1e-9);
+    ck_assert_double_le(learned, even + 1e-9);
     for (int i = 1; i < _i; i++)
         ck_assert_float_eq_tol(basis[i], 2 * basis[i - 1], 1e-5f * fabsf(basis[i]));
     free(values);
@@ -181,8 +181,8 @@ START_TEST(degenerate_data)
 }
 END_TEST
 
-/* On any grid the learned basis is at least as good as the uniform one, and within the grid. */
-START_TEST(grid_fit_beats_uniform)
+/* On any grid the learned basis is at least as good as the even one, and within the grid. */
+START_TEST(grid_fit_beats_even)
 {
     enum { N = 3000 };
     const int grids[] = {0, 31, 127, 1023};
@@ -190,8 +190,8 @@ START_TEST(grid_fit_beats_uniform)
 
     for (int trial = 0; trial < 8; trial++) {
         struct lq_grid_fit fit = {trial & 1 ? LQ_CODE_SIGNED : LQ_CODE_UNSIGNED, _i, 0, 30, false};
-        struct lq_snapped_basis learned, uniform;
-        double learned_error, uniform_error;
+        struct lq_snapped_basis learned, even;
+        double learned_error, even_error;
         int sum = 0;
 
         fit.grid = lq_grid_or_default(fit.kind, _i, grids[trial / 2]);
@@ -201,12 +201,12 @@ START_TEST(grid_fit_beats_uniform)
                 data[i] = fmaxf(data[i], 0);
         }
         ck_assert_int_eq(lq_qem_fit_grid(&fit, data, N, &learned, &learned_error, NULL), LQ_OK);
-        fit.uniform = true;
-        ck_assert_int_eq(lq_qem_fit_grid(&fit, data, N, &uniform, &uniform_error, NULL), LQ_OK);
-        ck_assert_double_le(learned_error, uniform_error);
+        fit.even = true;
+        ck_assert_int_eq(lq_qem_fit_grid(&fit, data, N, &even, &even_error, NULL), LQ_OK);
+        ck_assert_double_le(learned_error, even_error);
         for (int i = 0; i < _i; i++) {
             sum += abs(learned.integers[i]);
-            ck_assert_int_eq(uniform.integers[i], uniform.integers[0] << i);
+            ck_assert_int_eq(even.integers[i], even.integers[0] << i);
         }
         ck_assert_int_le(sum, fit.grid);
     }
@@ -255,8 +255,8 @@ int main(void)
     tcase_add_loop_test(tests, relu_activations_by_turns, 2, 4);
     tcase_add_loop_test(tests, normal_weights, 2, 5);
     tcase_add_loop_test(tests, relu_activations, 2, 4);
-    tcase_add_loop_test(tests, learned_beats_uniform, 1, LQ_MAX_BITS + 1);
-    tcase_add_loop_test(tests, grid_fit_beats_uniform, 1, LQ_MAX_BITS + 1);
+    tcase_add_loop_test(tests, learned_beats_even, 1, LQ_MAX_BITS + 1);
+    tcase_add_loop_test(tests, grid_fit_beats_even, 1, LQ_MAX_BITS + 1);
     tcase_add_loop_test(tests, degenerate_data, 1, LQ_MAX_BITS + 1);
     return suite_main("qem", tests);
 }

@@ -264,7 +264,7 @@ START_TEST(refused)
         {{.bits = {2, 4, 0, 14}}, "activation grid 14, expected 15.."},
         {{.bits = {2, 2, 1 << 20, 0}}, "weight grid 1048576"},
         {{.bits = {2, 2, 0, 0}, .iterations = 19}, "19 iterations, expected at least 20"},
-        {{.bits = {2, 2, 0, 0}, .quantizer = LQ_QUANTIZER_DOREFA}, "come by training alone"},
+        {{.bits = {2, 2, 0, 0}, .quantizer = LQ_QUANTIZER_UNIFORM}, "come by training alone"},
         {{.bits = {2, 2, 0, 0}, .layers = &unknown, .layer_count = 1}, "'conv9'"},
         {{.bits = {2, 2, 0, 0}, .layers = &no_layer, .layer_count = 1}, "'bn1'"},
         {{.bits = {2, 2, 0, 0}, .augmentation = "blur"}, "augmentation 'blur'"},

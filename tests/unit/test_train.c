@@ -233,7 +233,7 @@ END_TEST
 
 START_TEST(test_learns_evenly_spaced)
 {
-    static const enum lq_quantizer_kind kinds[] = {LQ_QUANTIZER_UNIFORM, LQ_QUANTIZER_DOREFA};
+    static const enum lq_quantizer_kind kinds[] = {LQ_QUANTIZER_EVEN, LQ_QUANTIZER_UNIFORM};
     struct told told;
     struct lq_train_options options = usual(&told, 2, 12);
 

@@ -244,7 +244,7 @@ static const struct {
     enum lq_quantizer_kind quantizer;
     const char *weights, *input;
 } steps[] = {{LQ_QUANTIZER_LEARNED, "stepped.conv2.basis", "stepped.conv2.input.basis"},
-             {LQ_QUANTIZER_DOREFA, "dorefa.conv2.basis", "dorefa.conv2.input.basis"}};
+             {LQ_QUANTIZER_UNIFORM, "uniform.conv2.basis", "uniform.conv2.input.basis"}};
 
 START_TEST(test_basis_gradients)
 {
@@ -259,16 +259,16 @@ END_TEST
 /* Of v_i = 2^i s, s takes the step of v_0 + 2 v_1. */
 START_TEST(test_scale_gradients)
 {
-    float before[BASES], learned[BASES], uniform[BASES];
+    float before[BASES], learned[BASES], even[BASES];
 
     step_bases(LQ_QUANTIZER_LEARNED, before, learned);
-    step_bases(LQ_QUANTIZER_UNIFORM, before, uniform);
+    step_bases(LQ_QUANTIZER_EVEN, before, even);
     for (int i = 0; i < BASES; i += 2) {
         float step = learned[i] - before[i] + 2 * (learned[i + 1] - before[i + 1]);
 
         ck_assert_float_ne(step, 0);
-        ck_assert_float_eq_tol(uniform[i] - before[i], step, 1e-5F);
-        ck_assert_float_eq_tol(uniform[i + 1] - before[i + 1], 2 * step, 1e-5F);
+        ck_assert_float_eq_tol(even[i] - before[i], step, 1e-5F);
+        ck_assert_float_eq_tol(even[i + 1] - before[i + 1], 2 * step, 1e-5F);
     }
 }
 END_TEST
