@@ -149,7 +149,7 @@ int lq_model_open(const struct lq_engine *engine, const char *path, struct lq_mo
 int lq_model_open_memory(const struct lq_engine *engine, const void *bytes, size_t size,
                          struct lq_model **ret_model, struct lq_error *error)
 {
-    struct lq_file file = {NULL, size};
+    struct lq_file file = {NULL, size, false};
     void *copy;
 
     if (size == 0 || size > MAX_MODEL_BYTES)

@@ -110,7 +110,7 @@ int lq_file_map(const char *path, size_t max_bytes, struct lq_file *ret_file,
             status = fail_errno(error, path, "map");
     }
     if (status == LQ_OK)
-        *ret_file = (struct lq_file){bytes, (size_t)info.st_size};
+        *ret_file = (struct lq_file){bytes, (size_t)info.st_size, true};
     close(fd);
     return status;
 }
@@ -120,6 +120,12 @@ void lq_file_unmap(struct lq_file *file)
     if (file->bytes)
         munmap((void *)file->bytes, file->size);
     *file = (struct lq_file){0};
+}
+
+void lq_file_release(const struct lq_file *file)
+{
+    if (file->mapped && file->bytes)
+        madvise((void *)file->bytes, file->size, MADV_DONTNEED);
 }
 
 int lq_fd_write(int fd, const void *bytes, size_t size, struct lq_error *error)

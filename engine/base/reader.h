@@ -30,10 +30,14 @@ bool lq_read_bytes(struct lq_reader *reader, size_t count, const uint8_t **ret_b
 struct lq_file {
     const uint8_t *bytes;
     size_t size;
+    bool mapped; /* false: a copy in memory */
 };
 int lq_file_map(const char *path, size_t max_bytes, struct lq_file *ret_file,
                 struct lq_error *error) LQ_MUST_CHECK;
 void lq_file_unmap(struct lq_file *file);
+/* Its pages no longer count as this process's memory; those that are read again come from the file
+ * again. Not those of a copy. */
+void lq_file_release(const struct lq_file *file);
 
 /* Replaces a file whole: temporary file in the same folder, fsync, rename, fsync of the folder.
  * `write` gets the open descriptor. */

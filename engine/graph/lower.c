@@ -179,6 +179,8 @@ static int lower_node(struct lq_lowering *l, const struct lq_node *head)
         if (step->extra_slot >= 0)
             l->ready[step->extra_slot] = true;
         program->step_count++;
+        if (integer) /* it has made its own weights of the file's */
+            lq_file_release(&l->graph->file);
     }
     lq_chain_deinit(&chain);
     return status;

@@ -268,7 +268,6 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     const struct lq_kernels *kernels = &s->kernels;
     size_t size = s->store == LQ_STORE_BYTES ? sizeof(int8_t) : sizeof(int16_t), count;
     void *levels;
-    int status;
 
     if (s->way == WAY_SQUARES)
         return lq_conv_squares_init(&s->squares, arena, spec, g, error);
@@ -288,11 +287,11 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
     s->levels = levels;
     if (!levels)
         return lq_fail_memory(error);
-    status = lq_weights_levels(spec, &s->paneling, g->length, levels, error);
-    if (status == LQ_OK && s->store == LQ_STORE_BYTES && kernels->bytes_in_pieces)
+    lq_weights_levels(spec, &s->paneling, g->length, levels);
+    if (s->store == LQ_STORE_BYTES && kernels->bytes_in_pieces)
         s->piece = lq_weights_piece(&s->paneling, levels, g->length, s->rows.run,
                                     lq_snapped_largest(spec->input_basis));
-    return status;
+    return LQ_OK;
 }
 
 static void init_layout(struct state *s, const struct lq_step_spec *spec)

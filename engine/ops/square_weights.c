@@ -52,18 +52,17 @@ static int transform_all(struct source *s, const struct lq_step_spec *spec,
     const struct lq_paneling rows = {1, g->out.channels, 1, 2};
     size_t length = (size_t)g->length;
     int16_t *levels = lq_alloc(s->out * length, sizeof(*levels));
-    int status;
 
     s->points = lq_alloc(s->out * s->in, LQ_SQUARE_POINTS * sizeof(*s->points));
     if (!levels || !s->points) {
         free(levels);
         return lq_fail_memory(error);
     }
-    status = lq_weights_levels(spec, &rows, g->length, levels, error);
-    for (size_t row = 0; row < s->out && status == LQ_OK; row++)
+    lq_weights_levels(spec, &rows, g->length, levels);
+    for (size_t row = 0; row < s->out; row++)
         transform(levels + row * length, s->in, s->points + row * LQ_SQUARE_POINTS * s->in);
     free(levels);
-    return status;
+    return LQ_OK;
 }
 
 static int to_byte(int weight)

@@ -68,15 +68,11 @@ static struct place place_of(const struct lq_paneling *paneling, int row)
                           (size_t)(column % paneling->lanes)};
 }
 
-/* [rows][length] codes of the file, unpacked; NULL: out of memory. */
-static uint8_t *unpack_codes(const struct lq_step_spec *spec, int rows, int length)
+static void unpack_row(const struct lq_step_spec *spec, int rows, int length, int row,
+                       uint8_t *ret_codes)
 {
-    uint8_t *codes = lq_alloc((size_t)rows * (size_t)length, 1);
-
-    if (codes)
-        lq_file_codes_unpack(spec->params[LQ_PARAM_CODES]->data, spec->attributes->bits, rows,
-                             length, codes);
-    return codes;
+    lq_file_codes_unpack_row(spec->params[LQ_PARAM_CODES]->data, spec->attributes->bits, rows,
+                             length, row, 0, length, ret_codes);
 }
 
 size_t lq_paneling_length(const struct lq_paneling *paneling, int length)
@@ -86,39 +82,66 @@ size_t lq_paneling_length(const struct lq_paneling *paneling, int length)
     return ((size_t)length + depth - 1) / depth * depth;
 }
 
-int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
-                      int length, void *ret_levels, struct lq_error *error)
+/* What lies in a lane of a panel that lies in the cache while its other lanes are filled. */
+enum { SPAN = 1024 };
+
+/* Words of 4 bytes or 2 int16_t, `step` levels apart. */
+static void deal_bytes(const uint8_t *codes, int count, const int16_t *levels, size_t step,
+                       int8_t *to)
+{
+    int whole = count / 4 * 4;
+
+    for (int k = 0; k < whole; k += 4, to += step)
+        for (int i = 0; i < 4; i++)
+            to[i] = (int8_t)levels[codes[k + i]];
+    for (int i = 0; whole + i < count; i++)
+        to[i] = (int8_t)levels[codes[whole + i]];
+}
+
+static void deal_words(const uint8_t *codes, int count, const int16_t *levels, size_t step,
+                       int16_t *to)
+{
+    int whole = count / 2 * 2;
+
+    for (int k = 0; k < whole; k += 2, to += step)
+        for (int i = 0; i < 2; i++)
+            to[i] = levels[codes[k + i]];
+    if (whole < count)
+        to[0] = levels[codes[whole]];
+}
+
+void lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                       int length, void *ret_levels)
 {
     int bits = spec->attributes->bits, rows = paneling->groups * paneling->columns;
     const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
-    size_t lanes = (size_t)paneling->lanes, depth = (size_t)paneling->depth;
-    size_t panel_size = lq_paneling_length(paneling, length) * lanes;
-    uint8_t *codes = unpack_codes(spec, rows, length);
-    int16_t *words = ret_levels;
-    int8_t *bytes = ret_levels;
+    size_t step = (size_t)paneling->lanes * (size_t)paneling->depth;
+    size_t panel_size = lq_paneling_length(paneling, length) * (size_t)paneling->lanes;
 
-    if (!codes)
-        return lq_fail_memory(error);
-    for (int row = 0; row < rows; row++) {
-        const uint8_t *from = codes + (size_t)row * (size_t)length;
-        struct place place = place_of(paneling, row);
-        size_t start = place.panel * panel_size + depth * place.lane;
-        int levels[LQ_MAX_LEVELS];
+    for (int first = 0, last; first < rows; first = last) {
+        int column = first % paneling->columns, left = paneling->columns - column;
 
-        for (unsigned code = 0; code < 1u << bits; code++)
-            levels[code] =
-                lq_code_level_raw(LQ_CODE_SIGNED, bits, basis + (size_t)row * (size_t)bits, code);
-        for (size_t k = 0; k < (size_t)length; k++) {
-            size_t at = start + k / depth * depth * lanes + k % depth;
+        last = first + (left < paneling->lanes ? left : paneling->lanes);
+        for (int from = 0; from < length; from += SPAN)
+            for (int row = first; row < last; row++) {
+                struct place place = place_of(paneling, row);
+                size_t at = place.panel * panel_size + (size_t)paneling->depth * place.lane +
+                            (size_t)(from / paneling->depth) * step;
+                int count = length - from < SPAN ? length - from : SPAN;
+                uint8_t codes[SPAN];
+                int16_t levels[LQ_MAX_LEVELS];
 
-            if (depth == 2)
-                words[at] = (int16_t)levels[from[k]];
-            else
-                bytes[at] = (int8_t)levels[from[k]];
-        }
+                for (unsigned code = 0; code < 1u << bits; code++)
+                    levels[code] = (int16_t)lq_code_level_raw(
+                        LQ_CODE_SIGNED, bits, basis + (size_t)row * (size_t)bits, code);
+                lq_file_codes_unpack_row(spec->params[LQ_PARAM_CODES]->data, bits, rows, length,
+                                         row, from, count, codes);
+                if (paneling->depth == 2)
+                    deal_words(codes, count, levels, step, (int16_t *)ret_levels + at);
+                else
+                    deal_bytes(codes, count, levels, step, (int8_t *)ret_levels + at);
+            }
     }
-    free(codes);
-    return LQ_OK;
 }
 
 /* Whether products of `words` words with levels up to `top` stay within int16_t, in one lane. */
@@ -177,7 +200,7 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
     int rows = paneling->groups * paneling->columns;
     size_t bits = (size_t)spec->attributes->bits, lanes = (size_t)paneling->lanes;
     size_t words = (size_t)lq_plane_words(channels), length = (size_t)taps * (size_t)channels;
-    uint8_t *codes = unpack_codes(spec, rows, (int)length);
+    uint8_t *codes = lq_alloc(length, 1);
     uint32_t *pixels = lq_alloc((size_t)taps * words * bits, sizeof(*pixels));
 
     if (!codes || !pixels) {
@@ -189,7 +212,8 @@ int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling 
         struct place place = place_of(paneling, row);
         uint32_t *to = ret_planes + place.panel * (size_t)taps * words * bits * lanes + place.lane;
 
-        lq_planes_pack(codes + (size_t)row * length, taps, channels, (int)bits, pixels);
+        unpack_row(spec, rows, (int)length, row, codes);
+        lq_planes_pack(codes, taps, channels, (int)bits, pixels);
         for (size_t at = 0; at < (size_t)taps * words; at++)
             for (size_t bit = 0; bit < bits; bit++)
                 to[(at * bits + bit) * lanes] = pixels[at * bits + bit];
@@ -219,7 +243,7 @@ static int pack_halves(const struct lq_step_spec *spec, const struct lq_paneling
     size_t bits = (size_t)spec->attributes->bits, lanes = (size_t)paneling->lanes;
     size_t words = lq_half_words(channels), planes = (size_t)lq_plane_words(channels);
     size_t length = (size_t)taps * (size_t)channels;
-    uint8_t *codes = unpack_codes(spec, paneling->columns, (int)length);
+    uint8_t *codes = lq_alloc(length, 1);
     uint32_t *pixels = lq_alloc((size_t)taps * planes * bits, sizeof(*pixels));
 
     if (!codes || !pixels) {
@@ -231,7 +255,8 @@ static int pack_halves(const struct lq_step_spec *spec, const struct lq_paneling
         struct place place = place_of(paneling, row);
         uint32_t *to = ret_halves + place.panel * (size_t)taps * words * bits * lanes + place.lane;
 
-        lq_planes_pack(codes + (size_t)row * length, taps, channels, (int)bits, pixels);
+        unpack_row(spec, paneling->columns, (int)length, row, codes);
+        lq_planes_pack(codes, taps, channels, (int)bits, pixels);
         for (size_t at = 0; at < (size_t)taps * words; at++)
             for (size_t bit = 0; bit < bits; bit++, to += lanes) {
                 size_t tap = at / words, half = at % words;
@@ -430,7 +455,7 @@ int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling
         *ret_chunk = longest_chunk(ret_nibbles, vectors, lanes, length);
         return LQ_OK;
     }
-    codes = unpack_codes(spec, rows, taps * channels);
+    codes = lq_alloc((size_t)taps * (size_t)channels, 1);
     if (!codes)
         return LQ_ERR_MEMORY;
     for (int i = 0; i < rows * bits; i++) {
@@ -438,8 +463,9 @@ int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling
         size_t at = lq_nibble_at(vectors, vector, lanes, length, 0);
         size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) - at;
 
-        pack_nibbles(codes + (size_t)row * (size_t)taps * (size_t)channels, taps, channels, bit,
-                     step, ret_nibbles + at + row % lanes);
+        if (bit == 0)
+            unpack_row(spec, rows, taps * channels, row, codes);
+        pack_nibbles(codes, taps, channels, bit, step, ret_nibbles + at + row % lanes);
     }
     free(codes);
     *ret_chunk = longest_chunk(ret_nibbles, vectors, lanes, length);

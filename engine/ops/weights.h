@@ -24,9 +24,9 @@ size_t lq_paneling_columns(const struct lq_paneling *paneling);
 size_t lq_paneling_length(const struct lq_paneling *paneling, int length);
 
 /* Of quantized weights: integer levels, [panels][length / depth, rounded up][lanes][depth], int16_t
- * or int8_t as depth says. Errors: LQ_ERR_MEMORY. */
-int lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
-                      int length, void *ret_levels, struct lq_error *error) LQ_MUST_CHECK;
+ * or int8_t as depth says; what is filled up is left as it is. */
+void lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                       int length, void *ret_levels);
 
 /* Of bytes that lq_weights_levels has made: the longest piece of a run of `run` levels (struct
  * lq_bytes) for activations of at most `top`; 0: there is none. */

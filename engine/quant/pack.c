@@ -50,24 +50,26 @@ void lq_file_codes_pack(const uint8_t *codes, int bits, int rows, int64_t row_le
         }
 }
 
-void lq_file_codes_unpack(const uint8_t *packed, int bits, int rows, int64_t row_length,
-                          uint8_t *ret_codes)
+void lq_file_codes_unpack_row(const uint8_t *packed, int bits, int rows, int64_t row_length,
+                              int row, int64_t from, int64_t count, uint8_t *ret_codes)
 {
     size_t bytes = row_bytes(row_length), plane = bytes * (size_t)rows;
 
-    for (int row = 0; row < rows; row++, packed += bytes)
-        for (int64_t i = 0; i < row_length; i += 8) {
-            size_t count = row_length - i < 8 ? (size_t)(row_length - i) : 8;
-            uint64_t eight = 0;
+    packed += (size_t)row * bytes + (size_t)from / 8;
+    for (; count > 0; count -= 8, ret_codes += 8, packed++) {
+        uint64_t eight = 0;
 
-            for (int bit = 0; bit < bits; bit++)
-                eight |= spread(packed[(size_t)bit * plane + (size_t)i / 8]) << bit;
-            if (count == 8)
-                memcpy(ret_codes, &eight, 8);
-            else
-                memcpy(ret_codes, &eight, count);
-            ret_codes += count;
-        }
+        for (int bit = 0; bit < bits; bit++)
+            eight |= spread(packed[(size_t)bit * plane]) << bit;
+        memcpy(ret_codes, &eight, count < 8 ? (size_t)count : 8);
+    }
+}
+
+void lq_file_codes_unpack(const uint8_t *packed, int bits, int rows, int64_t row_length,
+                          uint8_t *ret_codes)
+{
+    for (int row = 0; row < rows; row++, ret_codes += row_length)
+        lq_file_codes_unpack_row(packed, bits, rows, row_length, row, 0, row_length, ret_codes);
 }
 
 bool lq_file_codes_padding_is_zero(const uint8_t *packed, int bits, int rows, int64_t row_length)

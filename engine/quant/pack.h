@@ -19,6 +19,9 @@ void lq_file_codes_pack(const uint8_t *codes, int bits, int rows, int64_t row_le
                         uint8_t *ret_packed);
 void lq_file_codes_unpack(const uint8_t *packed, int bits, int rows, int64_t row_length,
                           uint8_t *ret_codes);
+/* Codes from..from + count - 1 of one row; `from` is a multiple of 8. */
+void lq_file_codes_unpack_row(const uint8_t *packed, int bits, int rows, int64_t row_length,
+                              int row, int64_t from, int64_t count, uint8_t *ret_codes);
 /* Bits beyond row_length in each row's last byte are zero. */
 bool lq_file_codes_padding_is_zero(const uint8_t *packed, int bits, int rows, int64_t row_length);
 

@@ -206,7 +206,7 @@ static int cifar_image(const uint8_t *planes, struct lq_image *image, struct lq_
 static int item_image(const struct item *item, const struct lq_image_limits *limits,
                       struct lq_image *image, struct lq_error *error)
 {
-    struct lq_file file = {item->bytes, item->size};
+    struct lq_file file = {item->bytes, item->size, false};
     int status;
 
     if (item->width) {

@@ -74,7 +74,7 @@ struct bytes lqfile_tiny(void)
 
 int lqfile_parse(struct bytes from, struct lq_graph **ret_graph, struct lq_error *error)
 {
-    struct lq_file file = {from.bytes, from.size};
+    struct lq_file file = {from.bytes, from.size, false};
     int status = lq_lqfile_parse(&file, ret_graph, error);
 
     ck_assert(status != LQ_OK || file.bytes == NULL);

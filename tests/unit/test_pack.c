@@ -34,6 +34,10 @@ START_TEST(there_and_back)
     lq_file_codes_pack(codes, _i, ROWS, LENGTH, packed);
     lq_file_codes_unpack(packed, _i, ROWS, LENGTH, back);
     ck_assert_mem_eq(codes, back, sizeof(codes));
+    memset(back, 0xff, sizeof(back));
+    lq_file_codes_unpack_row(packed, _i, ROWS, LENGTH, 1, 16, 11, back);
+    ck_assert_mem_eq(codes + LENGTH + 16, back, 11);
+    ck_assert_uint_eq(back[11], 0xff);
     ck_assert_uint_eq(lq_pixel_words(LENGTH, _i), 2 * (size_t)_i);
     lq_planes_pack(codes, ROWS, LENGTH, _i, planes);
     lq_planes_unpack(planes, ROWS, LENGTH, _i, back);

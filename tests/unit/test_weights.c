@@ -10,8 +10,10 @@
 #include "quant/pack.h"
 
 enum { MAX_ROWS = 70, MAX_LENGTH = 9 * 64, BITS = 2, MAX_LANES = 32 };
+enum { LONG_ROWS = 20, LONG_LENGTH = 2500 };
 
-static uint8_t codes[MAX_ROWS * MAX_LENGTH];
+static uint8_t codes[LONG_ROWS * LONG_LENGTH];
+_Static_assert(MAX_ROWS *MAX_LENGTH <= LONG_ROWS * LONG_LENGTH, "codes");
 static uint8_t nibbles[(MAX_ROWS + MAX_LANES) * BITS * MAX_LENGTH];
 
 /* The nibble that codes 4 i .. of a tap make, by the definition. */
@@ -79,10 +81,71 @@ START_TEST(nibbles_of_codes)
 }
 END_TEST
 
+/* Every level, by the definition; 0 where rows and columns are filled up. */
+static void expect_levels(const struct lq_paneling *paneling, const int16_t *basis, int bits,
+                          int length, const void *levels)
+{
+    size_t lanes = (size_t)paneling->lanes, depth = (size_t)paneling->depth;
+    size_t long_length = lq_paneling_length(paneling, length);
+    size_t columns = lq_paneling_columns(paneling), a_group = columns / (size_t)paneling->groups;
+
+    for (size_t column = 0; column < columns; column++)
+        for (size_t k = 0; k < long_length; k++) {
+            size_t at = (column / lanes * long_length / depth + k / depth) * lanes * depth +
+                        column % lanes * depth + k % depth;
+            size_t group = column / a_group, in_group = column % a_group;
+            size_t row = group * (size_t)paneling->columns + in_group;
+            int expected = 0;
+
+            if (in_group < (size_t)paneling->columns && k < (size_t)length)
+                expected = lq_code_level_raw(LQ_CODE_SIGNED, bits, basis + row * (size_t)bits,
+                                             codes[row * (size_t)length + k]);
+            ck_assert_int_eq(depth == 2 ? ((const int16_t *)levels)[at]
+                                        : ((const int8_t *)levels)[at],
+                             expected);
+        }
+}
+
+START_TEST(levels_of_codes)
+{
+    static uint8_t packed[LONG_ROWS * LONG_LENGTH];
+    int16_t basis[LONG_ROWS * LQ_MAX_BITS];
+
+    for (int trial = 0; trial < 60; trial++) {
+        int bits = rand() % 4 + 1, groups = rand() % 2 + 1, columns = rand() % (LONG_ROWS / 2) + 1;
+        int length = rand() % 3 ? rand() % 100 + 1 : LONG_LENGTH - rand() % 100;
+        struct lq_paneling paneling = {.groups = groups,
+                                       .columns = columns,
+                                       .lanes = trial % 3 == 0 ? 1 : 8,
+                                       .depth = trial % 2 ? 2 : 4};
+        struct lq_tensor tensor = {.dtype = LQ_U8, .data = packed};
+        struct lq_tensor bases = {.dtype = LQ_I16, .data = basis};
+        struct lq_attributes attributes = {.bits = bits};
+        const struct lq_tensor *params[LQ_PARAM_COUNT] = {
+            [LQ_PARAM_CODES] = &tensor, [LQ_PARAM_BASIS] = &bases};
+        struct lq_step_spec spec = {.attributes = &attributes, .params = params};
+        void *levels =
+            calloc(lq_paneling_columns(&paneling) * lq_paneling_length(&paneling, length),
+                   sizeof(int16_t));
+
+        ck_assert_ptr_nonnull(levels);
+        for (int i = 0; i < groups * columns * length; i++)
+            codes[i] = (uint8_t)((unsigned)rand() & ((1u << bits) - 1));
+        for (int i = 0; i < groups * columns * bits; i++)
+            basis[i] = (int16_t)(rand() % 63 - 31);
+        lq_file_codes_pack(codes, bits, groups * columns, length, packed);
+        lq_weights_levels(&spec, &paneling, length, levels);
+        expect_levels(&paneling, basis, bits, length, levels);
+        free(levels);
+    }
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("weights");
 
+    tcase_add_test(tests, levels_of_codes);
     tcase_add_test(tests, nibbles_of_codes);
     return suite_main("weights", tests);
 }
