@@ -231,6 +231,8 @@ static void close_connection(struct http_server *server, struct connection *conn
 {
     if (!connection)
         return;
+    if (connection->request) /* after some of its own errors the library does not tell (0.9.75) */
+        http_end_request(connection->request);
     metrics_gauge_add(server->service.metrics, METRICS_OPEN, -1);
     if (connection->peer)
         clients_leave(server->clients, connection->peer);

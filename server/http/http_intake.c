@@ -216,6 +216,22 @@ enum MHD_Result http_on_request(void *context, struct MHD_Connection *library, c
     return request->dispatched ? http_queue_reply(request) : dispatch(request);
 }
 
+/* The library forgets an error that it makes of arguments without room in its memory, twice the
+ * limit of a head (0.9.75): the request hangs, or its connection closes without a word to anyone.
+ * It gets no more than it has room for. */
+static void check_arguments(struct http_request *request, const char *uri)
+{
+    int64_t left = request->server->config->max_header_bytes / 128;
+    char *query = strchr(uri, '?');
+
+    for (const char *at = query; at; at = strchr(at + 1, '&'))
+        left--;
+    if (!query || left >= 0)
+        return;
+    query[1] = '\0'; /* of the library's own buffer, which it is about to cut, too */
+    http_refuse(request, MHD_HTTP_URI_TOO_LONG, METRICS_REJECTED_BAD_HEAD, "too many arguments");
+}
+
 void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library)
 {
     const struct http_listener *listener = context;
@@ -233,6 +249,9 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library
     request->path = strndup(uri, strcspn(uri, "?"));
     request->start_ns = clock_now_ns();
     request->route = -1;
+    if (request->connection)
+        request->connection->request = request;
+    check_arguments(request, uri);
     metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, 1);
     pthread_mutex_init(&request->lock, NULL);
     http_set_request_deadline(server, request->connection, server->config->header_timeout_ms);
@@ -240,18 +259,10 @@ void *http_on_uri(void *context, const char *uri, struct MHD_Connection *library
     return request;
 }
 
-void http_on_completed(void *context, struct MHD_Connection *library, void **request_context,
-                       enum MHD_RequestTerminationCode code)
+void http_end_request(struct http_request *request)
 {
-    const struct http_listener *listener = context;
-    struct http_server *server = listener->server;
-    struct http_request *request = *request_context;
+    struct http_server *server = request->server;
 
-    (void)library;
-    (void)code;
-    http_resume_ready();
-    if (!request)
-        return;
     metrics_gauge_add(server->service.metrics, METRICS_IN_FLIGHT, -1);
     if (request->begun && !request->recorded) { /* the client left, or was cut off */
         request->status =
@@ -259,16 +270,29 @@ void http_on_completed(void *context, struct MHD_Connection *library, void **req
         http_record(request);
     }
     http_set_idle_deadline(server, request->connection);
+    if (request->connection)
+        request->connection->request = NULL;
     if (request->response)
         MHD_destroy_response(request->response);
     http_body_free(request);
     pthread_mutex_destroy(&request->lock);
     free(request->path);
     free(request);
-    *request_context = NULL;
     if (atomic_fetch_sub(&server->requests, 1) == 1 && atomic_load(&server->draining)) {
         pthread_mutex_lock(&server->lock);
         pthread_cond_broadcast(&server->drained);
         pthread_mutex_unlock(&server->lock);
     }
+}
+
+void http_on_completed(void *context, struct MHD_Connection *library, void **request_context,
+                       enum MHD_RequestTerminationCode code)
+{
+    (void)context;
+    (void)library;
+    (void)code;
+    http_resume_ready();
+    if (*request_context)
+        http_end_request(*request_context);
+    *request_context = NULL;
 }

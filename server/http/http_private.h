@@ -46,8 +46,9 @@ struct connection {
     int64_t left_us; /* since when its client is known to have left its request unfinished; 0 */
     bool encrypted, late;
     char client[INET6_ADDRSTRLEN];
-    struct client *peer; /* NULL: without limits */
-    bool too_many;       /* one more than the peer may have */
+    struct client *peer;          /* NULL: without limits */
+    bool too_many;                /* one more than the peer may have */
+    struct http_request *request; /* that has not ended; NULL */
 };
 
 /* One of the library's threads. */
@@ -180,6 +181,8 @@ enum MHD_Result http_on_request(void *listener, struct MHD_Connection *library, 
                                 size_t *upload_size, void **request_context);
 void http_on_completed(void *listener, struct MHD_Connection *library, void **request_context,
                        enum MHD_RequestTerminationCode code);
+/* Frees the request, of which the library will say no more. */
+void http_end_request(struct http_request *request);
 
 /* The request is to get this status, once its body has been read away; the first one counts. The
  * text holds nothing that JSON escapes. */
