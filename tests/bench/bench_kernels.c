@@ -359,7 +359,7 @@ static void print_all(const struct bench *benches, int count, bool json)
 
     if (!json)
         puts("limits of one core, in L1");
-    for (; benches[limits].kernel == KERNEL_LIMIT; limits++)
+    for (; limits < count && benches[limits].kernel == KERNEL_LIMIT; limits++)
         print_limit(&benches[limits], clock, json);
     if (!json)
         printf("\n%-12s %-7s %8s %6s %11s %9s %9s   %s\n", "kernel", "tier", "channels", "W/A",
