@@ -144,40 +144,42 @@ void lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling
     }
 }
 
-/* Whether products of `words` words with levels up to `top` stay within int16_t, in one lane. */
-static bool piece_fits(const int8_t *levels, size_t step, int words, int top)
-{
-    int above[2] = {0, 0}, below[2] = {0, 0};
+/* Sums of products in 16 bits, two in each lane: what is positive, and what is negative. */
+struct lane_sums {
+    int32_t above[2 * LQ_MAX_LANES], below[2 * LQ_MAX_LANES];
+};
 
-    for (int word = 0; word < words; word++, levels += step)
-        for (int i = 0; i < 4; i++) {
-            if (levels[i] > 0)
-                above[i / 2] += levels[i];
-            else
-                below[i / 2] -= levels[i];
+/* Whether products of `words` words of a panel with levels up to `top` stay within int16_t. */
+static bool piece_fits(const int8_t *levels, int lanes, int words, int top)
+{
+    struct lane_sums sums;
+    int largest = 0;
+
+    memset(&sums, 0, sizeof(sums));
+    for (int word = 0; word < words; word++)
+        for (int i = 0; i < 2 * lanes; i++, levels += 2) {
+            sums.above[i] += (levels[0] > 0 ? levels[0] : 0) + (levels[1] > 0 ? levels[1] : 0);
+            sums.below[i] -= (levels[0] < 0 ? levels[0] : 0) + (levels[1] < 0 ? levels[1] : 0);
         }
-    for (int half = 0; half < 2; half++)
-        if (above[half] * top > INT16_MAX || below[half] * top > INT16_MAX)
-            return false;
-    return true;
+    for (int i = 0; i < 2 * lanes; i++) {
+        largest = sums.above[i] > largest ? sums.above[i] : largest;
+        largest = sums.below[i] > largest ? sums.below[i] : largest;
+    }
+    return largest * top <= INT16_MAX;
 }
 
 static bool pieces_fit(const struct lq_paneling *paneling, const int8_t *levels, int words, int run,
                        int piece, int top)
 {
-    size_t lanes = (size_t)paneling->lanes, step = lanes * (size_t)paneling->depth;
-    size_t columns = lq_paneling_columns(paneling);
+    size_t panels = lq_paneling_columns(paneling) / (size_t)paneling->lanes;
 
-    for (size_t column = 0; column < columns; column++) {
-        const int8_t *at = levels + column / lanes * (size_t)words * step +
-                           column % lanes * (size_t)paneling->depth;
-
-        for (int from = 0, count; from < words; from += count, at += (size_t)count * step) {
+    for (size_t panel = 0; panel < panels; panel++)
+        for (int from = 0, count; from < words; from += count) {
             count = run - from % run < piece ? run - from % run : piece;
-            if (!piece_fits(at, step, count, top))
+            if (!piece_fits(levels, paneling->lanes, count, top))
                 return false;
+            levels += (size_t)count * (size_t)paneling->lanes * (size_t)paneling->depth;
         }
-    }
     return true;
 }
 

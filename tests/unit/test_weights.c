@@ -141,11 +141,62 @@ START_TEST(levels_of_codes)
 }
 END_TEST
 
+/* By the definition: in no column and piece do the products of levels 0 and 1 of all words, or of 2
+ * and 3, add up to more than 16 bits hold, whatever the activations. */
+static bool piece_is_safe(const struct lq_paneling *paneling, const int8_t *levels, int words,
+                          int run, int piece, int top)
+{
+    for (size_t i = 0; i < lq_paneling_columns(paneling) * 2; i++) {
+        size_t lanes = (size_t)paneling->lanes, column = i / 2;
+        int above = 0, below = 0;
+
+        for (int word = 0; word < words; word++) {
+            size_t at =
+                ((column / lanes * (size_t)words + (size_t)word) * lanes + column % lanes) * 4;
+
+            if (word % run % piece == 0)
+                above = below = 0;
+            for (size_t k = at + i % 2 * 2; k < at + i % 2 * 2 + 2; k++) {
+                above += levels[k] > 0 ? levels[k] * top : 0;
+                below += levels[k] < 0 ? levels[k] * top : 0;
+            }
+            if (above > INT16_MAX || below < -INT16_MAX)
+                return false;
+        }
+    }
+    return true;
+}
+
+START_TEST(longest_piece)
+{
+    static const int pieces[] = {48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0};
+    static int8_t levels[LONG_LENGTH * 32];
+    bool met[49] = {false};
+
+    for (int trial = 0; trial < 300; trial++) {
+        struct lq_paneling paneling = {
+            .groups = 1, .columns = rand() % 20 + 1, .lanes = trial % 2 ? 8 : 16, .depth = 4};
+        int runs = rand() % 3 + 1, run = rand() % 50 + 1, words = runs * run, i = 0;
+        int length = words * 4, top = rand() % 255 + 1, most = rand() % 127 + 1;
+
+        memset(levels, 0, sizeof(levels));
+        for (size_t k = 0; k < lq_paneling_columns(&paneling) * (size_t)length; k++)
+            levels[k] = (int8_t)(rand() % (2 * most + 1) - most);
+        while (pieces[i] && !piece_is_safe(&paneling, levels, words, run, pieces[i], top))
+            i++;
+        ck_assert_int_eq(lq_weights_piece(&paneling, levels, length, run * 4, top), pieces[i]);
+        met[pieces[i]] = true;
+    }
+    ck_assert(met[48] && met[8] && met[1] && met[0]);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tests = tcase_create("weights");
 
     tcase_add_test(tests, levels_of_codes);
+    tcase_add_test(tests, longest_piece);
     tcase_add_test(tests, nibbles_of_codes);
     return suite_main("weights", tests);
 }
