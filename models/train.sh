@@ -1,7 +1,7 @@
 #!/bin/sh
 # train.sh NAME DATA [OPTION...] - trains a network as it was trained for this folder, or goes on with it.
 #
-# NAME: float, w3a3, w2a2, w2a2-longer, w1a2 (the networks of this folder), w2a2-[untaught-]gradient, w2a2-[untaught-]uniform[-longer],
+# NAME: float, w3a3, w2a2, w2a2-longer, w1a2 (the networks of this folder), w2a2-[untaught-]gradient, w2a2-[untaught-]even, w2a2-even-longer,
 # w2a2-untaught[-uniform] (compared with w2a2) or one of the short ones below. Quantized networks start from the float one, which is
 # their teacher too, where they are not untaught; w2a2-longer and w1a2 from the float weights behind w2a2, so train that first
 # (w2a2-even before w2a2-even-longer).
