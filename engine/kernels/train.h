@@ -53,12 +53,15 @@ struct lq_levels_of {
     int count; /* of levels, 2..256 */
     const float *levels, *thresholds;
 };
-/* q = the level of y: levels[number of thresholds below y]. passed[i] += values above
- * thresholds[i], sums[i] += their sum; passed[count - 1] and sums[count - 1]: of all values;
- * *squares += y^2. */
+/* passed[i] += values above thresholds[i], sums[i] += their sum; passed[count - 1] and
+ * sums[count - 1]: of all values; *squares += y^2. */
+struct lq_levels_sums {
+    double *passed, *sums; /* [count] */
+    double *squares;
+};
+/* q = the level of y: levels[number of thresholds below y]. Without sums (NULL) nothing else. */
 typedef void lq_quantize_values(const struct lq_levels_of *quantizer, const float *y,
-                                int64_t elements, double *passed, double *sums, double *squares,
-                                float *q);
+                                int64_t elements, const struct lq_levels_sums *sums, float *q);
 
 /* Of the gradient d by q: above[i] += that of values above thresholds[i]; above[count - 1]: of all
  * values. */

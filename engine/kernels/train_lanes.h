@@ -144,34 +144,49 @@ static inline void LANED(backward)(const struct lq_norm_line *line, const float 
 /* Up to 16 levels: every threshold is compared. */
 static inline __attribute__((always_inline)) void
 LANED(quantize)(const struct lq_levels_of *quantizer, int count, const float *y, int64_t elements,
-                double *passed, double *sums, double *squares, float *q)
+                const struct lq_levels_sums *ret_sums, float *q)
 {
-    VEC sum[16] = {{0}}, square = {0};
+    VEC sum[16] = {{0}}, square = {0}, levels[16], thresholds[16];
     INTS number[16] = {{0}};
 
+    for (int t = 0; t < count; t++) {
+        levels[t] = (VEC){0} + quantizer->levels[t];
+        thresholds[t] = (VEC){0} + quantizer->thresholds[t < count - 1 ? t : 0];
+    }
     for (int64_t i = 0; i < elements; i += LANES) {
-        VEC v = CONST_AT(y + i), level = (VEC){0} + quantizer->levels[0];
+        VEC v = CONST_AT(y + i), level = levels[0];
 
         for (int t = 0; t < count - 1; t++) {
-            INTS above = v > quantizer->thresholds[t];
+            INTS above = v > thresholds[t];
 
-            level = (VEC)((above & (INTS)((VEC){0} + quantizer->levels[t + 1])) |
-                          (~above & (INTS)level));
+            level = (VEC)((above & (INTS)levels[t + 1]) | (~above & (INTS)level));
+            if (!ret_sums)
+                continue;
             sum[t] += KEEP(above, v);
             number[t] -= above;
         }
+        AT(q + i) = level;
+        if (!ret_sums)
+            continue;
         sum[count - 1] += v;
         square += v * v;
-        AT(q + i) = level;
     }
-    for (int lane = 0; lane < LANES; lane++) {
-        for (int t = 0; t < count; t++) {
-            passed[t] += number[t][lane];
-            sums[t] += (double)sum[t][lane];
+    if (!ret_sums)
+        return;
+    for (int t = 0; t < count; t++) {
+        double total = ret_sums->sums[t];
+        int passed = 0;
+
+        for (int lane = 0; lane < LANES; lane++) {
+            total += (double)sum[t][lane];
+            passed += number[t][lane];
         }
-        *squares += (double)square[lane];
+        ret_sums->sums[t] = total;
+        ret_sums->passed[t] += passed;
     }
-    passed[count - 1] += (double)elements;
+    for (int lane = 0; lane < LANES; lane++)
+        *ret_sums->squares += (double)square[lane];
+    ret_sums->passed[count - 1] += (double)elements;
 }
 
 static inline __attribute__((always_inline)) void

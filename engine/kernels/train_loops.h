@@ -106,25 +106,28 @@ static int level_of(const struct lq_levels_of *quantizer, float y)
 
 /* Beyond 16 levels: by binary search. */
 static void quantize_many(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
-                          double *passed, double *sums, double *squares, float *q)
+                          const struct lq_levels_sums *sums, float *q)
 {
-    double numbers[256] = {0}, values[256] = {0};
+    double numbers[256] = {0}, values[256] = {0}, squares = sums ? *sums->squares : 0;
     int last = quantizer->count - 1;
 
     for (int64_t i = 0; i < elements; i++) {
         int level = level_of(quantizer, y[i]);
 
+        q[i] = quantizer->levels[level];
         numbers[level] += 1;
         values[level] += (double)y[i];
-        *squares += (double)y[i] * (double)y[i];
-        q[i] = quantizer->levels[level];
+        squares += (double)y[i] * (double)y[i];
     }
-    passed[last] += (double)elements;
+    if (!sums)
+        return;
+    *sums->squares = squares;
+    sums->passed[last] += (double)elements;
     for (int level = 0; level <= last; level++)
-        sums[last] += values[level];
+        sums->sums[last] += values[level];
     for (int level = last; level > 0; level--) { /* those above thresholds[level - 1] */
-        passed[level - 1] += numbers[level];
-        sums[level - 1] += values[level];
+        sums->passed[level - 1] += numbers[level];
+        sums->sums[level - 1] += values[level];
         numbers[level - 1] += numbers[level];
         values[level - 1] += values[level];
     }
@@ -134,38 +137,36 @@ static void quantize_many(const struct lq_levels_of *quantizer, const float *y, 
 enum { QUANTIZE_BLOCK = 16 * LQ_TRAIN_BLOCK };
 
 static void quantize_few(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
-                         double *passed, double *sums, double *squares, float *q)
+                         const struct lq_levels_sums *sums, float *q)
 {
     int64_t whole = elements / 8 * 8;
 
     switch (quantizer->count) { /* known counts are unrolled */
     case 2:
-        quantize_8(quantizer, 2, y, whole, passed, sums, squares, q);
+        quantize_8(quantizer, 2, y, whole, sums, q);
         break;
     case 4:
-        quantize_8(quantizer, 4, y, whole, passed, sums, squares, q);
+        quantize_8(quantizer, 4, y, whole, sums, q);
         break;
     case 8:
-        quantize_8(quantizer, 8, y, whole, passed, sums, squares, q);
+        quantize_8(quantizer, 8, y, whole, sums, q);
         break;
     default:
-        quantize_8(quantizer, quantizer->count, y, whole, passed, sums, squares, q);
+        quantize_8(quantizer, quantizer->count, y, whole, sums, q);
     }
-    quantize_1(quantizer, quantizer->count, y + whole, elements - whole, passed, sums, squares,
-               q + whole);
+    quantize_1(quantizer, quantizer->count, y + whole, elements - whole, sums, q + whole);
 }
 
 static void quantize_values(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
-                            double *passed, double *sums, double *squares, float *q)
+                            const struct lq_levels_sums *sums, float *q)
 {
     if (quantizer->count > 16) {
-        quantize_many(quantizer, y, elements, passed, sums, squares, q);
+        quantize_many(quantizer, y, elements, sums, q);
         return;
     }
     for (int64_t at = 0; at < elements; at += QUANTIZE_BLOCK)
         quantize_few(quantizer, y + at,
-                     elements - at < QUANTIZE_BLOCK ? elements - at : QUANTIZE_BLOCK, passed, sums,
-                     squares, q + at);
+                     elements - at < QUANTIZE_BLOCK ? elements - at : QUANTIZE_BLOCK, sums, q + at);
 }
 
 static void gradients_many(const struct lq_levels_of *quantizer, const float *y, const float *d,

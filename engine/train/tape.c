@@ -19,14 +19,38 @@ static float *rows_of(const struct lq_tape *tape, const struct value *value, flo
 
 float *lq_tape_data(const struct lq_tape *tape, int value, const struct span *span)
 {
-    return rows_of(tape, &tape->values[value], tape->values[value].data, false, span);
+    const struct value *v = &tape->values[value];
+
+    return rows_of(tape, v, v->data, v->local_data, span);
 }
 
 float *lq_tape_gradient(const struct lq_tape *tape, int value, const struct span *span)
 {
     const struct value *v = &tape->values[value];
 
-    return rows_of(tape, v, v->gradient, v->local, span);
+    return rows_of(tape, v, v->gradient, v->local_gradient, span);
+}
+
+/* Local values of the operations first..last. */
+static void make_again(struct lq_tape *tape, int first, int last, const struct span *span)
+{
+    for (int i = first; i <= last; i++) {
+        struct op *op = &tape->ops[i];
+
+        if (op->again && tape->values[op->output].local_data)
+            op->again(tape, op, span);
+    }
+}
+
+const float *lq_tape_image(struct lq_tape *tape, int value, int image)
+{
+    const struct value *v = &tape->values[value];
+    const struct segment *s = &tape->forward[v->made];
+    struct span span = {.first = image, .count = 1};
+
+    if (v->local_data)
+        make_again(tape, s->first, s->last, &span);
+    return lq_tape_data(tape, value, &span);
 }
 
 struct pass {
@@ -49,6 +73,7 @@ static void run_lane(void *context, int lane, int worker)
         span.count = end - at < s->group ? end - at : s->group;
         span.part = tape->count >= LANES ? lane : first; /* fewer: one image each */
         if (pass->backward) {
+            make_again(tape, s->last, s->first, &span);
             for (int i = s->first; i >= s->last; i--)
                 if (tape->ops[i].backward)
                     tape->ops[i].backward(tape, &tape->ops[i], &span);
@@ -129,14 +154,19 @@ static bool all_finite(const float *values, size_t count)
     return true;
 }
 
-const char *lq_tape_bad_node(const struct lq_tape *tape)
+static bool finite_value(struct lq_tape *tape, int value)
 {
-    for (int i = 0; i < tape->op_count; i++) {
-        const struct value *v = &tape->values[tape->ops[i].output];
+    for (int image = 0; image < tape->count; image++)
+        if (!all_finite(lq_tape_image(tape, value, image), tape->values[value].elements))
+            return false;
+    return true;
+}
 
-        if (!all_finite(v->data, (size_t)tape->count * v->elements))
+const char *lq_tape_bad_node(struct lq_tape *tape)
+{
+    for (int i = 0; i < tape->op_count; i++)
+        if (tape->ops[i].output >= 0 && !finite_value(tape, tape->ops[i].output))
             return tape->ops[i].node->name;
-    }
     for (int i = tape->param_count - 1; i >= 0; i--)
         if (!all_finite(tape->gradients + tape->params[i].offset, tape->params[i].count))
             return tape->params[i].name;

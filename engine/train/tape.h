@@ -8,7 +8,9 @@
  * quantizers), which are added in the order of the lanes. So a step's result depends on nothing but
  * its operands, to the bit. Operations between two points where the whole batch must have arrived
  * (batch normalization's moments, and their derivative) form a segment: a few images at a time pass
- * through all of it while they are in the cache.
+ * through all of it while they are in the cache. What a batch normalization or a quantizer puts out
+ * for its own segment alone is not kept for the backward pass but made again there: it takes less
+ * time than memory does.
  *
  * Batch normalization uses the moments of the batch while training. Quantized layers (paper,
  * section 3): weights and activations are floats behind the scenes; each step encodes them with the
@@ -104,7 +106,7 @@ void lq_tape_set_statistics(struct lq_tape *tape);
 
 /* The first node whose value of the last pass, or else whose gradient, is not finite; NULL: none.
  */
-const char *lq_tape_bad_node(const struct lq_tape *tape);
+const char *lq_tape_bad_node(struct lq_tape *tape);
 
 /* A graph of the network as it is now, with the tape's graph's names and provenance. values:
  * parameters to take (lq_tape_numbers of them), NULL: the tape's own. Errors: LQ_ERR_MEMORY,

@@ -180,7 +180,7 @@ static int group_of(const struct lq_tape *tape, size_t elements)
 
 static size_t largest_value(const struct lq_tape *tape, const struct op *op)
 {
-    size_t largest = tape->values[op->output].elements;
+    size_t largest = op->output >= 0 ? tape->values[op->output].elements : 0;
 
     for (int i = 0; i < op->input_count; i++)
         if (tape->values[op->inputs[i]].elements > largest)
@@ -250,7 +250,29 @@ static void follow_gradients(struct lq_tape *tape)
     for (int i = 0; i < tape->graph->value_count; i++) {
         struct value *value = &tape->values[i];
 
-        value->local = value->wanted && value->born == value->dies && i != tape->logits;
+        value->local_gradient = value->wanted && value->born == value->dies && i != tape->logits;
+    }
+}
+
+/* Which values are made again rather than kept: memory takes longer. */
+static void follow_values(struct lq_tape *tape)
+{
+    for (int i = 0; i < tape->op_count; i++) {
+        const struct op *op = &tape->ops[i];
+
+        for (int j = 0; j < op->input_count; j++) {
+            struct value *value = &tape->values[op->inputs[j]];
+
+            if (op->forward_segment != value->made || op->backward_segment != value->made_again)
+                value->local_data = false;
+        }
+        if (op->output >= 0) {
+            struct value *value = &tape->values[op->output];
+
+            value->local_data = op->again && op->output != tape->logits;
+            value->made = op->forward_segment;
+            value->made_again = op->backward_segment;
+        }
     }
 }
 
@@ -286,7 +308,8 @@ static int place_gradients(struct lq_tape *tape)
             size_t floats = value->elements * batch;
             struct buffer *buffer;
 
-            if (value->born != segment || value->local || (!value->wanted && i != tape->logits))
+            if (value->born != segment || value->local_gradient ||
+                (!value->wanted && i != tape->logits))
                 continue;
             buffer = find_buffer(buffers, count, floats, segment);
             if (!buffer) {
@@ -307,17 +330,20 @@ static int place_values(struct lq_tape *tape)
     size_t workers = (size_t)tape->options.threads;
 
     for (int i = 0; i < tape->op_count; i++)
-        tape->values[tape->ops[i].output].used = true;
+        if (tape->ops[i].output >= 0)
+            tape->values[tape->ops[i].output].used = true;
     for (int i = 0; i < tape->graph->value_count; i++) {
         struct value *value = &tape->values[i];
 
         if (value->used) {
-            value->data = lq_arena_alloc(
-                &tape->arena, (size_t)tape->options.batch * value->elements, sizeof(float));
+            size_t images = value->local_data ? workers * (size_t)tape->largest_group
+                                              : (size_t)tape->options.batch;
+
+            value->data = lq_arena_alloc(&tape->arena, images * value->elements, sizeof(float));
             if (!value->data)
                 return lq_fail_memory(tape->error);
         }
-        if (value->local && !tape->options.forward_only) {
+        if (value->local_gradient && !tape->options.forward_only) {
             value->gradient = lq_arena_alloc(&tape->arena, workers * (size_t)tape->largest_group,
                                              value->elements * sizeof(float));
             if (!value->gradient)
@@ -383,6 +409,7 @@ int lq_tape_create(const struct lq_graph *graph, const struct lq_tape_options *o
     if (status == LQ_OK) {
         cut_segments(tape);
         follow_gradients(tape);
+        follow_values(tape);
         status = place_values(tape);
     }
     if (status == LQ_OK) {

@@ -26,12 +26,14 @@ struct span {
 /* A value of the graph, for the whole batch. */
 struct value {
     size_t elements; /* of one image */
-    float *data;     /* [batch][elements] */
-    float *gradient; /* the same, or [threads][group][elements] where it lives in one segment */
-    bool wanted;     /* has a gradient */
-    bool local;
-    bool used;      /* by an operation of the tape */
-    int born, dies; /* backward segments that write and read the gradient */
+    float *data;     /* [batch][elements], or, */
+    float *gradient; /* where it lives in one segment each way, [threads][group][elements] */
+    bool local_data; /* made again for the backward pass */
+    bool local_gradient;
+    bool wanted;          /* has a gradient */
+    bool used;            /* by an operation of the tape */
+    int made, made_again; /* forward and backward segment of the operation that makes it */
+    int born, dies;       /* backward segments that write and read the gradient */
 };
 
 struct op;
@@ -42,6 +44,7 @@ typedef void op_batch(struct lq_tape *tape, struct op *op);
 struct op {
     const struct lq_node *node;
     op_images *forward, *backward; /* NULL: nothing to do */
+    op_images *again;              /* the output once more, of the same inputs; NULL: too dear */
     op_batch *after_forward;       /* once the whole batch has passed */
     op_batch *after_backward;
     op_batch *begin, *end; /* before forward, after backward; beside those of other operations */
@@ -128,6 +131,8 @@ int lq_tape_parts(const struct lq_tape *tape);
 /* Images first..first + count - 1 of a value, and of its gradient. */
 float *lq_tape_data(const struct lq_tape *tape, int value, const struct span *span);
 float *lq_tape_gradient(const struct lq_tape *tape, int value, const struct span *span);
+/* A value of an image of the last pass, until the next call. */
+const float *lq_tape_image(struct lq_tape *tape, int value, int image);
 
 /* Building. Memory comes from the arena; NULL: out of memory. */
 int lq_tape_add_param(struct lq_tape *tape, const struct lq_node *node, enum lq_param param,

@@ -41,10 +41,10 @@ static void describe_weights(const struct lq_tape *tape, const struct weight_qua
     layer->weight_error = squares > 0 ? error / squares : 0;
 }
 
-static void describe_activations(const struct lq_tape *tape, const struct activation_quantizer *q,
+static void describe_activations(struct lq_tape *tape, const struct activation_quantizer *q,
                                  struct lq_train_layer *layer)
 {
-    const struct value *value = &tape->values[q->node->inputs[0]];
+    int value = q->node->inputs[0];
     float top = q->quantizer.levels[(1 << q->bits) - 1];
 
     layer->bits.activation_bits = q->bits;
@@ -52,8 +52,12 @@ static void describe_activations(const struct lq_tape *tape, const struct activa
     layer->activation_error = q->error;
     for (int level = 0; level < 1 << q->bits && top > 0; level++)
         layer->activation_levels[level] = q->quantizer.levels[level] / top;
-    for (size_t i = 0; i < (size_t)tape->count * value->elements && top > 0; i++)
-        count(layer->activation_bins, (double)(value->data[i] / top), 0);
+    for (int image = 0; image < tape->count && top > 0; image++) {
+        const float *y = lq_tape_image(tape, value, image);
+
+        for (size_t i = 0; i < tape->values[value].elements; i++)
+            count(layer->activation_bins, (double)(y[i] / top), 0);
+    }
 }
 
 bool lq_tape_layer(struct lq_tape *tape, int index, struct lq_train_layer *ret_layer)

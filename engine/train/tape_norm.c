@@ -253,10 +253,11 @@ int lq_tape_add_norm(struct lq_tape *tape, const struct lq_node *norm, const str
     moments->forward = moments_forward;
     moments->after_forward = moments_after;
     moments->backward = moments_backward;
-    apply->forward = apply_forward;
+    apply->forward = apply->again = apply_forward;
     apply->backward = apply_backward;
     apply->after_backward = apply_after;
-    moments->output = moments->reads_gradient = apply->output = apply->reads_gradient = n->y;
+    moments->output = -1;
+    apply->output = moments->reads_gradient = apply->reads_gradient = n->y;
     apply->gives[0] = false; /* the moments give it */
     if (add) {
         apply->input_count = 2;

@@ -152,21 +152,35 @@ int lq_tape_add_weight_quantizer(struct lq_tape *tape, const struct lq_node *nod
     return LQ_OK;
 }
 
+static void quantize(struct lq_tape *tape, struct op *op, const struct span *span,
+                     const struct lq_levels_sums *sums)
+{
+    const struct activation_quantizer *q = op->state;
+    struct lq_levels_of of = {1 << q->bits, q->quantizer.levels, q->quantizer.thresholds};
+
+    tape->options.kernels->train.quantize_values(&of, lq_tape_data(tape, op->inputs[0], span),
+                                                 (int64_t)span->count *
+                                                     (int64_t)tape->values[op->output].elements,
+                                                 sums, lq_tape_data(tape, op->output, span));
+}
+
 static void quantize_forward(struct lq_tape *tape, struct op *op, const struct span *span)
 {
     struct activation_quantizer *q = op->state;
     size_t levels = (size_t)1 << q->bits, at = (size_t)span->lane * levels;
-    struct lq_levels_of of = {(int)levels, q->quantizer.levels, q->quantizer.thresholds};
+    struct lq_levels_sums sums = {q->counts + at, q->sums + at, &q->squares[span->lane]};
 
     if (span->opens) {
         memset(q->counts + at, 0, levels * sizeof(*q->counts));
         memset(q->sums + at, 0, levels * sizeof(*q->sums));
         q->squares[span->lane] = 0;
     }
-    tape->options.kernels->train.quantize_values(
-        &of, lq_tape_data(tape, op->inputs[0], span),
-        (int64_t)span->count * (int64_t)tape->values[op->output].elements, q->counts + at,
-        q->sums + at, &q->squares[span->lane], lq_tape_data(tape, op->output, span));
+    quantize(tape, op, span, &sums);
+}
+
+static void quantize_again(struct lq_tape *tape, struct op *op, const struct span *span)
+{
+    quantize(tape, op, span, NULL);
 }
 
 static void quantize_back(struct lq_tape *tape, struct op *op, const struct span *span)
@@ -275,6 +289,7 @@ int lq_tape_add_quantize(struct lq_tape *tape, const struct lq_node *node)
     for (int i = 0; i < q->bits; i++)
         q->basis[i] = (float)given.integers[i] * given.scale;
     op->forward = quantize_forward;
+    op->again = quantize_again;
     op->backward = quantize_back;
     tape->activation_quantizers[tape->activation_quantizer_count++] = q;
     return LQ_OK;

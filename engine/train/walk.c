@@ -119,12 +119,10 @@ static void quantize_image(void *context, int image, int worker)
     const struct levels_work *work = context;
     const struct lq_quantizer *q = work->quantizer;
     const struct lq_levels_of of = {1 << q->bits, q->levels, q->thresholds};
-    double passed[LQ_MAX_LEVELS] = {0}, sums[LQ_MAX_LEVELS] = {0}, squares = 0; /* not needed */
 
     (void)worker;
     work->kernels->train.quantize_values(&of, work->input + image * work->elements, work->elements,
-                                         passed, sums, &squares,
-                                         work->output + image * work->elements);
+                                         NULL, work->output + image * work->elements);
 }
 
 static void run_quantize(const struct lq_walk_node *walk, const float *input, float *output)

@@ -70,11 +70,17 @@ static void run_quantizer(const struct lq_train_kernels *kernels, const struct l
                           const struct guarded *y, const struct guarded *d, size_t elements,
                           bool add, struct results *r)
 {
+    const struct lq_levels_sums sums = {r->passed, r->sums, &r->squares};
     int64_t n = (int64_t)elements;
+    struct guarded again;
 
     *r = (struct results){.q = guard(elements * 4), .d = guard(elements * 4)};
     memcpy(r->d.bytes, d->bytes, elements * 4);
-    kernels->quantize_values(of, floats(y), n, r->passed, r->sums, &r->squares, floats(&r->q));
+    kernels->quantize_values(of, floats(y), n, &sums, floats(&r->q));
+    again = guard(elements * 4);
+    kernels->quantize_values(of, floats(y), n, NULL, floats(&again));
+    ck_assert_mem_eq(r->q.bytes, again.bytes, elements * 4);
+    unguard(&again);
     kernels->quantize_gradients(of, floats(y), floats(d), n, r->above);
     kernels->quantize_backward(floats(y), of->levels[of->count - 1], floats(d), n, add,
                                floats(&r->d));
