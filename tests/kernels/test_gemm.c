@@ -67,7 +67,8 @@ static void make_problem(struct problem *p, int a_bits, int w_bits, int fill)
 }
 
 /* m rows of `length` elements in lines, each in as many runs as divide it into multiples of
- * `depth`, with room between and behind; the size of all rows. */
+ * `depth`, with room between and behind, of lines maybe that of whole rows; the size of all rows.
+ */
 static size_t some_rows(int m, int length, int depth, size_t scale, struct lq_rows *ret_rows)
 {
     int runs = rand() % 3 + 1, lines = rand() % 4 + 1;
@@ -78,7 +79,8 @@ static size_t some_rows(int m, int length, int depth, size_t scale, struct lq_ro
         lines--;
     size_t run = (size_t)(length / runs) * scale, gap = run + (size_t)(rand() % 5);
     size_t step = gap * (size_t)runs + (size_t)(rand() % 5);
-    size_t line = step * (size_t)(m / lines) + (size_t)(rand() % 5);
+    size_t behind = rand() % 2 ? (size_t)(rand() % 5) : step * (size_t)(rand() % 3);
+    size_t line = step * (size_t)(m / lines) + behind;
     *ret_rows = (struct lq_rows){lines, m / lines, runs, length / runs, line, step, gap};
     return lq_row_offset(ret_rows, m - 1) + (size_t)(runs - 1) * gap + run;
 }

@@ -5,9 +5,10 @@
  * A panel of weights is laid out as the instruction wants it, and a tile of activations is loaded
  * from overlapping windows by its row stride: nothing is copied. Tiles have the same shape for a
  * whole product, as changing it empties them: a line is cut into equal tiles, whose last one may
- * overlap the one before and makes the same sums again. Products whose runs do not divide into
- * pieces of at most 64 bytes, or with few rows, go to the vector kernel, which reads the same
- * weights.
+ * overlap the one before and makes the same sums again. Lines that lie one behind the other are one
+ * line; and so are short ones with pixels between them, whose sums are computed and left out.
+ * Products whose runs do not divide into pieces of at most 64 bytes, or with few rows, go to the
+ * vector kernel, which reads the same weights.
  */
 #include "kernels/x86/product.h"
 
@@ -26,6 +27,8 @@ struct tile_config {
 };
 
 struct shape {
+    int lines, width;  /* of rows a step apart, */
+    int kept, pitch;   /* of which so many of every so many are rows of the product */
     int rows;          /* of a tile */
     int tiles;         /* of a line */
     size_t piece;      /* bytes of a run that one tile holds: divides it, a multiple of WORD */
@@ -41,6 +44,30 @@ static size_t piece_of(size_t run)
         if (run % (pieces * WORD) == 0)
             return run / pieces;
     return 0;
+}
+
+static int tiles_of(int width)
+{
+    return width > TILE_ROWS ? (width + TILE_ROWS - 1) / TILE_ROWS : 1;
+}
+
+/* How the rows lie, and how lines of them are cut. */
+static void lay_rows(const struct lq_product *p, struct shape *shape)
+{
+    int pitch = p->lines > 1 && p->line % p->step == 0 ? (int)(p->line / p->step) : 0;
+    int all = (p->lines - 1) * pitch + p->width;
+
+    shape->lines = p->lines;
+    shape->width = shape->kept = shape->pitch = p->width;
+    /* a tile less in four is worth the copies */
+    if (pitch == p->width ||
+        (pitch > p->width && 4 * tiles_of(all) <= 3 * p->lines * tiles_of(p->width))) {
+        shape->lines = 1;
+        shape->width = all;
+        shape->pitch = pitch;
+    }
+    shape->tiles = tiles_of(shape->width);
+    shape->rows = (shape->width + shape->tiles - 1) / shape->tiles;
 }
 
 static void configure(const struct shape *shape)
@@ -61,38 +88,52 @@ static void configure(const struct shape *shape)
 /* Where a block of rows starts, and where its sums go. */
 struct block {
     const uint8_t *a;
-    int32_t *sums;
+    int32_t *sums; /* of the line's first row */
+    int row;       /* of the line */
 };
 
 static struct block block_at(const struct lq_product *p, const struct shape *shape, int index)
 {
     int line = index / shape->tiles, row = index % shape->tiles * shape->rows;
 
-    if (row > p->width - shape->rows)
-        row = p->width - shape->rows;
+    if (row > shape->width - shape->rows)
+        row = shape->width - shape->rows;
     return (struct block){
-        p->a + (size_t)line * p->line + (size_t)row * p->step,
-        p->sums + ((size_t)line * (size_t)p->width + (size_t)row) * p->stride,
+        .a = p->a + (size_t)line * p->line + (size_t)row * p->step,
+        .sums = p->sums + (size_t)line * (size_t)shape->width * p->stride,
+        .row = row,
     };
 }
 
-/* Stores tile register `tile` as the sums of `columns` columns. A macro, for the register's number
- * is part of the instruction. */
-#define STORE(tile, to, columns)                                                                   \
+/* Stores tile register `tile` as the sums of `columns` columns from `col` on. A macro, for the
+ * register's number is part of the instruction. */
+#define STORE(tile, block, col, columns)                                                           \
     do {                                                                                           \
-        if ((columns) >= LANES) {                                                                  \
-            _tile_stored(tile, to, stride);                                                        \
+        if ((columns) >= LANES && shape->kept == shape->pitch) {                                   \
+            _tile_stored(tile, (block).sums + (size_t)(block).row * p->stride + (col),             \
+                         p->stride * sizeof(int32_t));                                             \
         } else {                                                                                   \
             _tile_stored(tile, partial, sizeof(partial[0]));                                       \
-            copy_partial(p, shape, partial, columns, to);                                          \
+            copy_partial(p, shape, partial, (columns) < LANES ? (columns) : LANES, (block).row,    \
+                         (block).sums + (col));                                                    \
         }                                                                                          \
     } while (0)
 
+/* The first row is row `first` of a line that begins at `to`. */
 static void copy_partial(const struct lq_product *p, const struct shape *shape,
-                         int32_t partial[][LANES], int columns, int32_t *to)
+                         int32_t partial[][LANES], int columns, int first, int32_t *to)
 {
-    for (int row = 0; row < shape->rows; row++)
-        memcpy(to + (size_t)row * p->stride, partial[row], (size_t)columns * sizeof(*to));
+    int x = first % shape->pitch;
+
+    to += (size_t)(first / shape->pitch * shape->kept) * p->stride;
+    for (int row = 0; row < shape->rows; row++) {
+        if (x < shape->kept)
+            memcpy(to + (size_t)x * p->stride, partial[row], (size_t)columns * sizeof(*to));
+        if (++x == shape->pitch) {
+            x = 0;
+            to += (size_t)shape->kept * p->stride;
+        }
+    }
 }
 
 /* Two blocks by two panels; `columns` are there from the first panel on, more than LANES. */
@@ -100,7 +141,7 @@ static void two_panels(const struct lq_product *p, const struct shape *shape,
                        const struct block block[2], const uint8_t *w, int columns)
 {
     int32_t partial[TILE_ROWS][LANES];
-    size_t stride = p->stride * sizeof(int32_t), piece_size = shape->piece * LANES;
+    size_t piece_size = shape->piece * LANES;
 
     _tile_zero(0);
     _tile_zero(1);
@@ -119,17 +160,17 @@ static void two_panels(const struct lq_product *p, const struct shape *shape,
             _tile_dpbusd(2, 5, 6);
             _tile_dpbusd(3, 5, 7);
         }
-    _tile_stored(0, block[0].sums, stride);
-    STORE(1, block[0].sums + LANES, columns - LANES);
-    _tile_stored(2, block[1].sums, stride);
-    STORE(3, block[1].sums + LANES, columns - LANES);
+    STORE(0, block[0], 0, columns);
+    STORE(1, block[0], LANES, columns - LANES);
+    STORE(2, block[1], 0, columns);
+    STORE(3, block[1], LANES, columns - LANES);
 }
 
 static void one_panel(const struct lq_product *p, const struct shape *shape,
                       const struct block block[2], const uint8_t *w, int columns)
 {
     int32_t partial[TILE_ROWS][LANES];
-    size_t stride = p->stride * sizeof(int32_t), piece_size = shape->piece * LANES;
+    size_t piece_size = shape->piece * LANES;
 
     _tile_zero(0);
     _tile_zero(2);
@@ -143,27 +184,26 @@ static void one_panel(const struct lq_product *p, const struct shape *shape,
             _tile_loadd(5, block[1].a + at, p->step);
             _tile_dpbusd(2, 5, 6);
         }
-    STORE(0, block[0].sums, columns);
-    STORE(2, block[1].sums, columns);
+    STORE(0, block[0], 0, columns);
+    STORE(2, block[1], 0, columns);
 }
 
 void lq_gemm_bytes_amx(const struct lq_bytes *bytes)
 {
     struct lq_product product = lq_product_of_bytes(bytes);
     const struct lq_product *p = &product;
-    struct shape shape = {.tiles = (p->width + TILE_ROWS - 1) / TILE_ROWS,
-                          .piece = piece_of(p->run),
+    struct shape shape = {.piece = piece_of(p->run),
                           .panel_size = lq_product_panel_bytes(p, LANES)};
 
-    if (shape.piece == 0 || p->width < MIN_ROWS) {
+    lay_rows(p, &shape);
+    if (shape.piece == 0 || shape.width < MIN_ROWS) {
         lq_gemm_bytes_avx512(bytes);
         return;
     }
-    shape.rows = (p->width + shape.tiles - 1) / shape.tiles;
     configure(&shape);
     for (int col = 0; col < p->n; col += 2 * LANES) {
         const uint8_t *w = p->w + (size_t)(col / LANES) * shape.panel_size;
-        int left = p->n - col, blocks = p->lines * shape.tiles;
+        int left = p->n - col, blocks = shape.lines * shape.tiles;
 
         for (int index = 0; index < blocks; index += 2) {
             /* an odd last block is its own partner */
