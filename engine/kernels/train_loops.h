@@ -136,24 +136,30 @@ static void quantize_many(const struct lq_levels_of *quantizer, const float *y, 
 /* So many elements are summed in float at once. */
 enum { QUANTIZE_BLOCK = 16 * LQ_TRAIN_BLOCK };
 
+/* Calls name(quantizer, count, ...), unrolled for the counts of 1 to 3 bits. */
+#define WITH_COUNT(name, quantizer, ...)                                                           \
+    do {                                                                                           \
+        switch ((quantizer)->count) {                                                              \
+        case 2:                                                                                    \
+            name(quantizer, 2, __VA_ARGS__);                                                       \
+            break;                                                                                 \
+        case 4:                                                                                    \
+            name(quantizer, 4, __VA_ARGS__);                                                       \
+            break;                                                                                 \
+        case 8:                                                                                    \
+            name(quantizer, 8, __VA_ARGS__);                                                       \
+            break;                                                                                 \
+        default:                                                                                   \
+            name(quantizer, (quantizer)->count, __VA_ARGS__);                                      \
+        }                                                                                          \
+    } while (0)
+
 static void quantize_few(const struct lq_levels_of *quantizer, const float *y, int64_t elements,
                          const struct lq_levels_sums *sums, float *q)
 {
     int64_t whole = elements / 8 * 8;
 
-    switch (quantizer->count) { /* known counts are unrolled */
-    case 2:
-        quantize_8(quantizer, 2, y, whole, sums, q);
-        break;
-    case 4:
-        quantize_8(quantizer, 4, y, whole, sums, q);
-        break;
-    case 8:
-        quantize_8(quantizer, 8, y, whole, sums, q);
-        break;
-    default:
-        quantize_8(quantizer, quantizer->count, y, whole, sums, q);
-    }
+    WITH_COUNT(quantize_8, quantizer, y, whole, sums, q);
     quantize_1(quantizer, quantizer->count, y + whole, elements - whole, sums, q + whole);
 }
 
@@ -189,19 +195,7 @@ static void gradients_few(const struct lq_levels_of *quantizer, const float *y, 
 {
     int64_t whole = elements / 8 * 8;
 
-    switch (quantizer->count) { /* as above */
-    case 2:
-        gradients_8(quantizer, 2, y, d, whole, above);
-        break;
-    case 4:
-        gradients_8(quantizer, 4, y, d, whole, above);
-        break;
-    case 8:
-        gradients_8(quantizer, 8, y, d, whole, above);
-        break;
-    default:
-        gradients_8(quantizer, quantizer->count, y, d, whole, above);
-    }
+    WITH_COUNT(gradients_8, quantizer, y, d, whole, above);
     gradients_1(quantizer, quantizer->count, y + whole, d + whole, elements - whole, above);
 }
 

@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -14,19 +13,9 @@
 
 enum { MAX_LEVELS = 256, MAX_CHANNELS = 70, ROUNDS = 200 };
 
-static int below(int bound)
-{
-    return rand() % bound;
-}
-
 static float some(void)
 {
     return (float)(below(2001) - 1000) / 256.0f;
-}
-
-static float *floats(const struct guarded *g)
-{
-    return (float *)(void *)g->bytes;
 }
 
 /* Now and then a zero, and where `wild` no number at all, or none that is finite. */
@@ -36,7 +25,7 @@ static struct guarded filled(size_t count, bool wild)
     struct guarded g = guard(count * sizeof(float));
 
     for (size_t i = 0; i < count; i++)
-        floats(&g)[i] = below(16) ? some() : special[below(wild ? 5 : 2)];
+        as_floats(&g)[i] = below(16) ? some() : special[below(wild ? 5 : 2)];
     return g;
 }
 
@@ -76,14 +65,14 @@ static void run_quantizer(const struct lq_train_kernels *kernels, const struct l
 
     *r = (struct results){.q = guard(elements * 4), .d = guard(elements * 4)};
     memcpy(r->d.bytes, d->bytes, elements * 4);
-    kernels->quantize_values(of, floats(y), n, &sums, floats(&r->q));
+    kernels->quantize_values(of, as_floats(y), n, &sums, as_floats(&r->q));
     again = guard(elements * 4);
-    kernels->quantize_values(of, floats(y), n, NULL, floats(&again));
+    kernels->quantize_values(of, as_floats(y), n, NULL, as_floats(&again));
     ck_assert_mem_eq(r->q.bytes, again.bytes, elements * 4);
     unguard(&again);
-    kernels->quantize_gradients(of, floats(y), floats(d), n, r->above);
-    kernels->quantize_backward(floats(y), of->levels[of->count - 1], floats(d), n, add,
-                               floats(&r->d));
+    kernels->quantize_gradients(of, as_floats(y), as_floats(d), n, r->above);
+    kernels->quantize_backward(as_floats(y), of->levels[of->count - 1], as_floats(d), n, add,
+                               as_floats(&r->d));
 }
 
 static void free_results(struct results *r)
@@ -110,8 +99,8 @@ static void expect_definition(const struct lq_levels_of *of, const float *y, con
                 above[t] += (double)d[i];
             }
         squares += (double)y[i] * (double)y[i];
-        ck_assert(floats(&r->q)[i] == of->levels[level]);
-        ck_assert(floats(&r->d)[i] == (add ? back + d[i] : back));
+        ck_assert(as_floats(&r->q)[i] == of->levels[level]);
+        ck_assert(as_floats(&r->d)[i] == (add ? back + d[i] : back));
     }
     for (int t = 0; t <= last; t++) {
         ck_assert(r->passed[t] == passed[t]);
@@ -136,7 +125,7 @@ START_TEST(quantizers)
     lq_kernels_init(&kernels, 1u << LQ_CPU_C);
     run_quantizer(&kernels.train, &of, &y, &d, elements, add, &expected);
     if (!wild)
-        expect_definition(&of, floats(&y), floats(&d), elements, add, &expected);
+        expect_definition(&of, as_floats(&y), as_floats(&d), elements, add, &expected);
     for (int tier = 1; tier < LQ_CPU_TIER_COUNT; tier++) {
         struct results got;
 
@@ -176,7 +165,7 @@ static void run_norm(const struct lq_train_kernels *kernels, const struct norm_p
                      struct norm_results *r)
 {
     size_t bytes = p->count * sizeof(float), n = (size_t)p->channels;
-    const float *factors = floats(&p->factors);
+    const float *factors = as_floats(&p->factors);
     struct lq_norm norm = {p->channels, factors, factors + n, p->relu};
     struct lq_norm_sums sums = {p->channels, p->relu, factors, r->sums[2], r->sums[3]};
     struct lq_norm_line line = {p->channels, factors, factors + n, factors + 2 * n, p->beside};
@@ -184,11 +173,12 @@ static void run_norm(const struct lq_train_kernels *kernels, const struct norm_p
     *r = (struct norm_results){.y = guard(bytes), .d = guard(bytes), .d_x = guard(bytes)};
     memcpy(r->d.bytes, p->d.bytes, bytes);
     memcpy(r->d_x.bytes, p->other.bytes, bytes);
-    kernels->moments(floats(&p->x), p->pixels, p->channels, r->sums[0], r->sums[1]);
-    kernels->norm_apply(&norm, floats(&p->x), p->beside ? floats(&p->other) : NULL, p->pixels,
-                        floats(&r->y));
-    kernels->norm_reduce(&sums, floats(&p->x), floats(&r->y), p->pixels, floats(&r->d));
-    kernels->norm_backward(&line, floats(&p->d), floats(&p->x), p->pixels, floats(&r->d_x));
+    kernels->moments(as_floats(&p->x), p->pixels, p->channels, r->sums[0], r->sums[1]);
+    kernels->norm_apply(&norm, as_floats(&p->x), p->beside ? as_floats(&p->other) : NULL, p->pixels,
+                        as_floats(&r->y));
+    kernels->norm_reduce(&sums, as_floats(&p->x), as_floats(&r->y), p->pixels, as_floats(&r->d));
+    kernels->norm_backward(&line, as_floats(&p->d), as_floats(&p->x), p->pixels,
+                           as_floats(&r->d_x));
 }
 
 static void free_norm_results(struct norm_results *r)
@@ -201,20 +191,20 @@ static void free_norm_results(struct norm_results *r)
 static void expect_norm(const struct norm_problem *p, const struct norm_results *r)
 {
     size_t n = (size_t)p->channels;
-    const float *a = floats(&p->factors), *b = a + n, *e = b + n;
+    const float *a = as_floats(&p->factors), *b = a + n, *e = b + n;
     double sums[4][MAX_CHANNELS] = {{0}};
 
     for (size_t i = 0; i < p->count; i++) {
         size_t c = i % n;
-        float x = floats(&p->x)[i], other = floats(&p->other)[i], d = floats(&p->d)[i];
+        float x = as_floats(&p->x)[i], other = as_floats(&p->other)[i], d = as_floats(&p->d)[i];
         float y = a[c] * x + b[c], back = a[c] * d + b[c] * x + e[c], held;
 
         y = p->beside ? y + other : y;
         y = p->relu && !(y > 0) ? 0 : y;
         held = p->relu && !(y > 0) ? 0 : d;
-        ck_assert(floats(&r->y)[i] == y);
-        ck_assert(floats(&r->d)[i] == held);
-        ck_assert(floats(&r->d_x)[i] == (p->beside ? back + other : back));
+        ck_assert(as_floats(&r->y)[i] == y);
+        ck_assert(as_floats(&r->d)[i] == held);
+        ck_assert(as_floats(&r->d_x)[i] == (p->beside ? back + other : back));
         sums[0][c] += (double)x;
         sums[1][c] += (double)x * (double)x;
         sums[2][c] += (double)held;

@@ -4,7 +4,6 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -12,19 +11,9 @@
 #include "support/guard.h"
 #include "support/suite.h"
 
-static int below(int bound)
-{
-    return rand() % bound;
-}
-
 static float some(void)
 {
     return (float)(below(2001) - 1000) / 512.0f;
-}
-
-static float *floats(const struct guarded *g)
-{
-    return (float *)(void *)g->bytes;
 }
 
 static struct guarded filled(size_t count)
@@ -32,7 +21,7 @@ static struct guarded filled(size_t count)
     struct guarded g = guard(count * sizeof(float));
 
     for (size_t i = 0; i < count; i++)
-        floats(&g)[i] = some();
+        as_floats(&g)[i] = some();
     return g;
 }
 
@@ -87,15 +76,15 @@ START_TEST(test_product)
         struct guarded a = filled(a_count), weights = filled(w_count), start = filled(y_count);
         struct guarded expected = guard(y_count * sizeof(float));
 
-        w.a = floats(&a);
+        w.a = as_floats(&a);
         memcpy(expected.bytes, start.bytes, y_count * sizeof(float));
-        lq_windows_product_c(&w, floats(&weights), add, floats(&expected));
+        lq_windows_product_c(&w, as_floats(&weights), add, as_floats(&expected));
         for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
             struct lq_kernels kernels = tier_kernels(tier);
             struct guarded got = guard(y_count * sizeof(float));
 
             memcpy(got.bytes, start.bytes, y_count * sizeof(float));
-            kernels.windows_product(&w, floats(&weights), add, floats(&got));
+            kernels.windows_product(&w, as_floats(&weights), add, as_floats(&got));
             ck_assert_mem_eq(got.bytes, expected.bytes, y_count * sizeof(float));
             unguard(&got);
         }
@@ -133,16 +122,16 @@ START_TEST(test_outer)
         struct guarded a = filled(a_count), y = filled(y_count), start = filled(count);
         struct guarded expected = guard(count * sizeof(float));
 
-        w.a = floats(&a);
+        w.a = as_floats(&a);
         memcpy(expected.bytes, start.bytes, count * sizeof(float));
-        lq_windows_outer_c(&w, floats(&y), floats(&expected));
+        lq_windows_outer_c(&w, as_floats(&y), as_floats(&expected));
         for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
             struct lq_kernels kernels = tier_kernels(tier);
             struct guarded got = guard(count * sizeof(float));
 
             memcpy(got.bytes, start.bytes, count * sizeof(float));
-            kernels.windows_outer(&w, floats(&y), floats(&got));
-            compare_sums(&w, floats(&got), floats(&expected));
+            kernels.windows_outer(&w, as_floats(&y), as_floats(&got));
+            compare_sums(&w, as_floats(&got), as_floats(&expected));
             unguard(&got);
         }
         unguard(&a);
@@ -172,7 +161,7 @@ static struct lq_patch make_patch(int size, int channels, const struct guarded *
 
     for (int i = 0; i < size; i++) /* up to the end of the page */
         patch.lines[i] =
-            floats(lines) +
+            as_floats(lines) +
             (size_t)((i * LQ_PATCH + LQ_PATCH - (patch.last - patch.first)) * channels);
     return patch;
 }
@@ -202,17 +191,17 @@ static void check_patch(int size)
     struct lq_winograd c;
 
     lq_winograd_c(&c);
-    (size == LQ_PATCH ? c.patch : c.tile)(&patch, point, floats(&expected));
+    (size == LQ_PATCH ? c.patch : c.tile)(&patch, point, as_floats(&expected));
     for (int i = 0; i < LQ_POINTS; i++)
         for (int j = 0; j < channels; j++)
-            ck_assert_double_eq_tol((double)floats(&expected)[(size_t)i * point + (size_t)j],
+            ck_assert_double_eq_tol((double)as_floats(&expected)[(size_t)i * point + (size_t)j],
                                     transformed(&patch, size, j, i / LQ_PATCH, i % LQ_PATCH), 1e-3);
     for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
         struct lq_kernels kernels = tier_kernels(tier);
         struct guarded got = guard(count * sizeof(float));
 
         (size == LQ_PATCH ? kernels.winograd.patch : kernels.winograd.tile)(&patch, point,
-                                                                            floats(&got));
+                                                                            as_floats(&got));
         ck_assert_mem_eq(got.bytes, expected.bytes, count * sizeof(float));
         unguard(&got);
     }
@@ -257,17 +246,17 @@ START_TEST(test_result)
 
             memcpy(got.bytes, start.bytes, LQ_TILE * line * sizeof(float));
             for (size_t i = 0; i < LQ_TILE; i++)
-                r.lines[i] = floats(&got) + i * line;
-            kernels.winograd.result(&r, point, floats(&points));
+                r.lines[i] = as_floats(&got) + i * line;
+            kernels.winograd.result(&r, point, as_floats(&points));
             for (int y = 0; y < LQ_TILE; y++)
                 for (int x = 0; x < LQ_TILE; x++)
                     for (int c = 0; c < channels; c++) {
                         size_t at = (size_t)y * line + (size_t)(x * channels + c);
-                        double old = (double)floats(&start)[at];
-                        double new = result_at(floats(&points) + c, point, y, x);
+                        double old = (double)as_floats(&start)[at];
+                        double new = result_at(as_floats(&points) + c, point, y, x);
                         bool there = y < r.height && x < r.width;
 
-                        ck_assert_double_eq_tol((double)floats(&got)[at],
+                        ck_assert_double_eq_tol((double)as_floats(&got)[at],
                                                 there ? new + (r.add ? old : 0) : old, 1e-3);
                     }
             unguard(&got);

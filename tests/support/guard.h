@@ -16,4 +16,9 @@ struct guarded {
 struct guarded guard(size_t size);
 void unguard(struct guarded *guarded);
 
+static inline float *as_floats(const struct guarded *guarded)
+{
+    return (float *)(void *)guarded->bytes;
+}
+
 #endif

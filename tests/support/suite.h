@@ -6,9 +6,16 @@
 #define TESTS_SUPPORT_SUITE_H
 
 #include <check.h>
+#include <stdlib.h>
 
 /* Seeds rand() from LQ_SEED or the clock and prints the seed, runs the tests, prints "N passed, N
  * failed" and returns main's exit status. */
 int suite_main(const char *name, TCase *tests);
+
+/* A random number of 0..bound - 1, by the seed that the suite has printed. */
+static inline int below(int bound)
+{
+    return rand() % bound;
+}
 
 #endif

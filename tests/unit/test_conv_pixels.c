@@ -24,11 +24,6 @@ struct problem {
     uint8_t pixels[MAX_SIDE * MAX_SIDE * 3];
 };
 
-static int below(int limit)
-{
-    return rand() % limit;
-}
-
 static void make(struct problem *p, struct lq_rng *rng)
 {
     struct lq_window *w = &p->window;

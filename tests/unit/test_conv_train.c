@@ -22,11 +22,6 @@ struct layer {
     float *x, *w, *y, *d_y, *d_x, *d_w;
 };
 
-static int below(int bound)
-{
-    return rand() % bound;
-}
-
 static float *values(size_t count)
 {
     float *v = malloc(count * sizeof(*v));

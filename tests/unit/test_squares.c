@@ -25,11 +25,6 @@ struct problem {
     struct lq_snapped_basis input_basis;
 };
 
-static int below(int limit)
-{
-    return rand() % limit;
-}
-
 /* Levels and weights are random, or as large as they may be. */
 static void make(struct problem *p, int grid)
 {
