@@ -44,11 +44,14 @@ LIBS     := -L/usr/lib/$(MULTI)/$(BLAS) -Wl,-rpath,/usr/lib/$(MULTI)/$(BLAS) -lo
             -lprotobuf-c -lturbojpeg -lpng16 -lm -lpthread
 
 HARDEN_release  := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+# Programs leave out what they do not call.
+SMALL_release   := -ffunction-sections -fdata-sections
+TRIM_release    := -Wl,--gc-sections
 SANITIZE_asan   := -fsanitize=address,undefined -fno-sanitize-recover=all
 SANITIZE_tsan   := -fsanitize=thread
 SANITIZE_fuzz   := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FLAGS    += $(HARDEN_$(FLAVOUR)) $(SANITIZE_$(FLAVOUR))
-LDFLAGS  += $(SANITIZE_$(FLAVOUR))
+FLAGS    += $(HARDEN_$(FLAVOUR)) $(SMALL_$(FLAVOUR)) $(SANITIZE_$(FLAVOUR))
+LDFLAGS  += $(TRIM_$(FLAVOUR)) $(SANITIZE_$(FLAVOUR))
 
 ARCH     := $(firstword $(subst -, ,$(MULTI)))
 ENGINE   := $(wildcard engine/*.c engine/*/*.c $(if $(filter x86_64,$(ARCH)),engine/kernels/x86/*.c) \
@@ -137,8 +140,8 @@ $(BUILD)/%.o: %.c
 
 # Generated code is not ours to warn about.
 $(BUILD)/build/gen/%.o: private WARNINGS := -w
-# The inner loops live from vectorization.
-$(call objects,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c tests/bench/limits*.c)): private CFLAGS += -O3
+# The inner loops live from vectorization; those of training are vectors already.
+$(call objects,$(filter-out %/train_c.c,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c tests/bench/limits*.c))): private CFLAGS += -O3
 # Instructions that a tier may use: only its own files, which run only where the CPU has them.
 ISA_avx2   := -mavx2 -mfma -mpopcnt
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mavx512vnni -mavx512vpopcntdq -mavx512bitalg
