@@ -4,6 +4,7 @@
  */
 #include "support/suite.h"
 #include <math.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,56 @@ START_TEST(pool_loops_follow_each_other)
 }
 END_TEST
 
+enum { WORKERS = 4 };
+
+struct meeting {
+    atomic_int there;
+    int workers[2 * WORKERS]; /* by item */
+};
+
+/* The first item of each share waits until all of them have begun. */
+static void meet(void *context, int item, int worker)
+{
+    struct meeting *meeting = context;
+
+    meeting->workers[item] = worker;
+    if (item % 2)
+        return;
+    atomic_fetch_add(&meeting->there, 1);
+    while (atomic_load(&meeting->there) < WORKERS)
+        sched_yield();
+}
+
+START_TEST(workers_begin_with_their_share)
+{
+    for (int i = 0; i < 50; i++) {
+        struct meeting meeting = {0};
+        struct lq_pool *pool = NULL;
+
+        ck_assert_int_eq(lq_pool_create(WORKERS, &pool, NULL), LQ_OK);
+        lq_pool_run(pool, 2 * WORKERS, meet, &meeting);
+        for (int share = 0; share < WORKERS; share++)
+            ck_assert_int_eq(meeting.workers[2 * share], share);
+        lq_pool_destroy(pool);
+    }
+}
+END_TEST
+
+START_TEST(shares_are_alike)
+{
+    for (int count = 0; count < 40; count++)
+        for (int shares = 1; shares < 20; shares++) {
+            ck_assert_int_eq(lq_share_start(count, 0, shares), 0);
+            ck_assert_int_eq(lq_share_start(count, shares, shares), count);
+            for (int i = 0; i < shares; i++) {
+                int size = lq_share_start(count, i + 1, shares) - lq_share_start(count, i, shares);
+
+                ck_assert_int_eq(size, count / shares + (i < count % shares));
+            }
+        }
+}
+END_TEST
+
 /* Writes root/path, with its folders. */
 static void put(const char *root, const char *path, const char *text)
 {
@@ -246,6 +297,8 @@ int main(void)
     tcase_add_loop_test(tests, every_item_once, 1, 6);
     tcase_add_test(tests, bad_pools);
     tcase_add_test(tests, pool_loops_follow_each_other);
+    tcase_add_test(tests, workers_begin_with_their_share);
+    tcase_add_test(tests, shares_are_alike);
     tcase_add_test(tests, idle_pool_takes_no_time);
     tcase_add_test(tests, cpus);
     tcase_add_test(tests, quotas_of_nested_groups);
