@@ -64,20 +64,23 @@ static void store(const struct lq_encode *e, int channel, int count, void *pixel
         words[bit] |= ((uint32_t)entry >> bit & 1) << channel % 32;
 }
 
-void lq_encode_sums_c(const struct lq_encode *e, const int32_t *sums, int pixels, void *ret_codes)
+void lq_encode_sums_c(const struct lq_encode *e, struct lq_columns columns, const int32_t *sums,
+                      int pixels, void *ret_codes)
 {
     uint8_t *to = ret_codes;
 
     for (int pixel = 0; pixel < pixels; pixel++, to += lq_encode_pixel_bytes(e))
-        for (int c = 0; c < e->channels; c++)
-            store(e, c, count_sum(e, c, *sums++), to);
+        for (int c = columns.from; c < columns.to; c++)
+            store(e, c, count_sum(e, c, sums[(size_t)pixel * (size_t)e->channels + (size_t)c]), to);
 }
 
-void lq_encode_floats_c(const struct lq_encode *e, const float *values, int pixels, void *ret_codes)
+void lq_encode_floats_c(const struct lq_encode *e, struct lq_columns columns, const float *values,
+                        int pixels, void *ret_codes)
 {
     uint8_t *to = ret_codes;
 
     for (int pixel = 0; pixel < pixels; pixel++, to += lq_encode_pixel_bytes(e))
-        for (int c = 0; c < e->channels; c++)
-            store(e, c, count_float(e, *values++), to);
+        for (int c = columns.from; c < columns.to; c++)
+            store(e, c, count_float(e, values[(size_t)pixel * (size_t)e->channels + (size_t)c]),
+                  to);
 }

@@ -10,24 +10,31 @@ static inline float clamp(float y, struct lq_clamp to)
     return y > to.max ? to.max : y;
 }
 
-void lq_finish_sums_c(const struct lq_finish *f, const int32_t *sums, const float *addend,
-                      int pixels, float *ret_y, float *ret_z)
+/* One element, number i, of channel c. */
+static inline void finish(const struct lq_finish *f, int c, size_t i, const int32_t *sums,
+                          const float *addend, float *ret_y, float *ret_z)
 {
-    for (int i = 0; i < pixels * f->channels; i++) {
-        int c = i % f->channels;
-        int32_t sum = f->offset ? sums[i] + f->offset[c] : sums[i];
-        float y = clamp(f->scale[c] * (float)sum + f->shift[c], f->first);
+    int32_t sum = f->offset ? sums[i] + f->offset[c] : sums[i];
+    float y = clamp(f->scale[c] * (float)sum + f->shift[c], f->first);
 
-        if (addend)
-            y = clamp(y + addend[i], f->added);
-        if (ret_y)
-            ret_y[i] = y;
-        if (!ret_z)
-            continue;
-        if (f->next_scale)
-            y = f->next_scale[c] * y + f->next_shift[c];
-        ret_z[i] = clamp(y, f->next);
-    }
+    if (addend)
+        y = clamp(y + addend[i], f->added);
+    if (ret_y)
+        ret_y[i] = y;
+    if (!ret_z)
+        return;
+    if (f->next_scale)
+        y = f->next_scale[c] * y + f->next_shift[c];
+    ret_z[i] = clamp(y, f->next);
+}
+
+void lq_finish_sums_c(const struct lq_finish *f, struct lq_columns columns, const int32_t *sums,
+                      const float *addend, int pixels, float *ret_y, float *ret_z)
+{
+    for (int pixel = 0; pixel < pixels; pixel++)
+        for (int c = columns.from; c < columns.to; c++)
+            finish(f, c, (size_t)pixel * (size_t)f->channels + (size_t)c, sums, addend, ret_y,
+                   ret_z);
 }
 
 static inline int32_t window_max(const struct lq_sums_pool *p, const int32_t *sums, int from,

@@ -131,6 +131,13 @@ typedef void lq_gemm_halves(const struct lq_halves *halves);
 /* What the set bits of weights add up to: sum_ij n_i m_j pop(w_i). */
 void lq_halves_start(const struct lq_halves *halves, int lanes, int32_t *ret_start);
 
+/* Channels from..to-1 of every pixel of a map; from is a multiple of LQ_COLUMN_STEP, and to is, or
+ * the map's last channel is one of them. */
+#define LQ_COLUMN_STEP 32
+struct lq_columns {
+    int from, to;
+};
+
 /* What a quantizer makes of values: the thresholds that a value passes are counted, and the count
  * picks what is stored. */
 #define LQ_MAX_ENTRIES 256
@@ -150,11 +157,11 @@ struct lq_encode {
     const int32_t *signs;             /* [stride], 1 or -1: those <= sign * sum count */
     size_t stride;                    /* channels rounded up to LQ_MAX_LANES */
 };
-/* [pixels][channels] to pixels of lq_encode_pixel_bytes() each. */
-typedef void lq_encode_sums(const struct lq_encode *encode, const int32_t *sums, int pixels,
-                            void *ret_codes);
-typedef void lq_encode_floats(const struct lq_encode *encode, const float *values, int pixels,
-                              void *ret_codes);
+/* [pixels][channels] to pixels of lq_encode_pixel_bytes() each; other columns stay as they are. */
+typedef void lq_encode_sums(const struct lq_encode *encode, struct lq_columns columns,
+                            const int32_t *sums, int pixels, void *ret_codes);
+typedef void lq_encode_floats(const struct lq_encode *encode, struct lq_columns columns,
+                              const float *values, int pixels, void *ret_codes);
 
 /* A product of nibbles to codes, pixel by pixel: what encode_sums makes of its sums, which are not
  * stored. False: nothing is done, for this product it is no faster than one after the other. */
@@ -177,8 +184,9 @@ struct lq_finish {
 };
 /* All arrays are [pixels][channels]. addend, ret_y, ret_z: NULL where there is none, or it is not
  * wanted. ret_y may be addend, ret_z may lie where sums does. */
-typedef void lq_finish_sums(const struct lq_finish *finish, const int32_t *sums,
-                            const float *addend, int pixels, float *ret_y, float *ret_z);
+typedef void lq_finish_sums(const struct lq_finish *finish, struct lq_columns columns,
+                            const int32_t *sums, const float *addend, int pixels, float *ret_y,
+                            float *ret_z);
 
 /* Maximum of sums over a window that slides along `lines` lines of `width` pixels; taps beyond a
  * line's ends do not count, and no window lies there altogether. */

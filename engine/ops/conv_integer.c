@@ -64,19 +64,20 @@ static struct lq_nibbles nibbles_of(const struct state *s, int lines, const uint
     return nibbles;
 }
 
-/* The product of columns from..to-1, of which a panel starts at `from`. */
-static struct lq_halves halves_of(const struct state *s, int from, int to, const uint32_t *a)
+/* The product of these columns, the first of which is that of a panel. */
+static struct lq_halves halves_of(const struct state *s, struct lq_columns columns,
+                                  const uint32_t *a)
 {
-    size_t before = (size_t)from * (size_t)s->w_bits;
+    size_t before = (size_t)columns.from * (size_t)s->w_bits;
 
-    return (struct lq_halves){.n = to - from,
+    return (struct lq_halves){.n = columns.to - columns.from,
                               .rows = s->rows,
                               .w_bits = s->w_bits,
                               .a = a,
                               .w = s->packed + before * (size_t)s->words,
                               .a_basis = s->a_basis,
                               .w_basis = s->w_basis + before,
-                              .start = s->start + from};
+                              .start = s->start + columns.from};
 }
 
 /* Columns from..to-1 of a group, as many lines as the part has rows. */
@@ -85,14 +86,14 @@ static void multiply(const struct state *s, int group, const struct lq_map_part 
 {
     const struct lq_conv_geometry *g = &s->geometry;
     /* columns in the panels before */
-    size_t before =
-        lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group + (size_t)part->from;
+    size_t before = lq_paneling_columns(&s->paneling) / (size_t)g->groups * (size_t)group +
+                    (size_t)part->columns.from;
     size_t before_levels, stride = (size_t)g->out.channels;
-    int columns = part->to - part->from;
+    int columns = part->columns.to - part->columns.from;
     struct lq_rows rows = s->rows;
 
     rows.lines = part->last - part->first;
-    sums += group * g->group_out + part->from;
+    sums += group * g->group_out + part->columns.from;
     before_levels = before * lq_paneling_length(&s->paneling, g->length);
     if (s->store == LQ_STORE_LEVELS) {
         s->kernels.gemm_levels(&(struct lq_levels){
@@ -113,7 +114,7 @@ static void multiply(const struct state *s, int group, const struct lq_map_part 
         return;
     }
     if (s->store == LQ_STORE_HALVES) { /* no groups here, either */
-        struct lq_halves halves = halves_of(s, part->from, part->to, a);
+        struct lq_halves halves = halves_of(s, part->columns, a);
 
         halves.rows = rows;
         halves.sums = sums;
@@ -154,10 +155,8 @@ static void sum_part(const void *state, const void *input, const struct lq_map_p
     } else {
         struct lq_map_part of_group = *part;
 
-        if (g->groups > 1) {
-            of_group.from = 0;
-            of_group.to = g->group_out;
-        }
+        if (g->groups > 1)
+            of_group.columns = (struct lq_columns){0, g->group_out};
         for (int group = 0; group < g->groups; group++) {
             layout.offset = (size_t)group * layout.part_bytes;
             lq_unroll(g, &layout, input, part->first, part->last, scratch);
@@ -172,7 +171,8 @@ static int column_step(const struct state *s)
     return s->geometry.groups > 1 || s->store == LQ_STORE_NIBBLES ? 0 : LQ_SQUARE_COLUMNS;
 }
 
-_Static_assert(LQ_SQUARE_COLUMNS % LQ_MAX_LANES == 0, "parts of columns are whole panels");
+_Static_assert(LQ_SQUARE_COLUMNS % LQ_MAX_LANES == 0 && LQ_SQUARE_COLUMNS % LQ_COLUMN_STEP == 0,
+               "parts of columns are whole panels, and whole words of codes");
 
 static bool code_rows(const void *state, const void *input, int first, int last, uint8_t *scratch,
                       const struct lq_encode *encode, uint8_t *ret_codes)
@@ -237,7 +237,7 @@ static int init_halves(struct state *s, struct lq_arena *arena, const struct lq_
     if (status != LQ_OK)
         return status;
     s->start = start;
-    halves = halves_of(s, 0, g->group_out, NULL);
+    halves = halves_of(s, (struct lq_columns){0, g->group_out}, NULL);
     lq_halves_start(&halves, s->paneling.lanes, start);
     return LQ_OK;
 }

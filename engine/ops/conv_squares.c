@@ -82,7 +82,7 @@ void lq_conv_squares_run(const struct lq_conv_squares *s, const void *input,
         s->squares.points(&(struct lq_square_patches){g->in.channels, s->across, padded,
                                                       scratch + (size_t)(2 * y) * padded},
                           points + (size_t)y * across * LQ_SQUARE_POINTS * in);
-    for (int column = part->from; column < part->to; column += LQ_SQUARE_COLUMNS) {
+    for (int column = part->columns.from; column < part->columns.to; column += LQ_SQUARE_COLUMNS) {
         s->squares.multiply(
             &(struct lq_square_products){down * s->across, g->in.channels, points,
                                          s->weights.points + (size_t)column * LQ_SQUARE_POINTS * in,

@@ -154,8 +154,8 @@ int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
 
 /* Pixels of one chunk, as lq_epilogue_run. Encoded floats take the place of the sums they are made
  * of. */
-static void run_chunk(const struct lq_epilogue *e, const struct lq_run *run, size_t first,
-                      int32_t *sums, int pixels)
+static void run_chunk(const struct lq_epilogue *e, const struct lq_run *run,
+                      struct lq_columns columns, size_t first, int32_t *sums, int pixels)
 {
     size_t at = first * (size_t)e->finish.channels;
     const float *addend = e->adds ? (const float *)run->inputs[1] + at : NULL;
@@ -164,32 +164,32 @@ static void run_chunk(const struct lq_epilogue *e, const struct lq_run *run, siz
     if (!e->encodes) {
         float *output = (float *)run->output + at;
 
-        e->kernels.finish_sums(&e->finish, sums, addend, pixels, e->goes_on ? extra : output,
-                               e->goes_on ? output : NULL);
+        e->kernels.finish_sums(&e->finish, columns, sums, addend, pixels,
+                               e->goes_on ? extra : output, e->goes_on ? output : NULL);
         return;
     }
     if (e->keeps_next) {
         next = extra;
         extra = NULL;
     }
-    e->kernels.finish_sums(&e->finish, sums, addend, pixels, extra, next);
-    lq_encoder_run(&e->encoder, next, pixels,
+    e->kernels.finish_sums(&e->finish, columns, sums, addend, pixels, extra, next);
+    lq_encoder_run(&e->encoder, columns, next, pixels,
                    (uint8_t *)run->output + first * e->encoder.pixel_bytes);
 }
 
-void lq_epilogue_run(const struct lq_epilogue *e, const struct lq_run *run, size_t first,
-                     int32_t *sums, int pixels)
+void lq_epilogue_run(const struct lq_epilogue *e, const struct lq_run *run,
+                     struct lq_columns columns, size_t first, int32_t *sums, int pixels)
 {
-    int channels = e->finish.channels, chunk = CHUNK_FLOATS / channels;
+    int channels = e->finish.channels, chunk = CHUNK_FLOATS / (columns.to - columns.from);
 
     if (e->by_sums) {
-        e->kernels.encode_sums(&e->encoder.encode, sums, pixels,
+        e->kernels.encode_sums(&e->encoder.encode, columns, sums, pixels,
                                (uint8_t *)run->output + first * e->encoder.pixel_bytes);
         return;
     }
     if (chunk < 1)
         chunk = 1;
     for (int at = 0; at < pixels; at += chunk)
-        run_chunk(e, run, first + (size_t)at, sums + (size_t)at * (size_t)channels,
+        run_chunk(e, run, columns, first + (size_t)at, sums + (size_t)at * (size_t)channels,
                   pixels - at < chunk ? pixels - at : chunk);
 }

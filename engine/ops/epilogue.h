@@ -37,9 +37,9 @@ int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
                      const struct lq_step_spec *spec, const struct lq_sums *sums,
                      struct lq_error *error) LQ_MUST_CHECK;
 
-/* Stores `pixels` pixels from pixel `first` on of the run's output and extra value. sums:
- * [pixels][channels]; they are overwritten. */
-void lq_epilogue_run(const struct lq_epilogue *epilogue, const struct lq_run *run, size_t first,
-                     int32_t *sums, int pixels);
+/* Stores these columns of `pixels` pixels from pixel `first` on of the run's output and extra
+ * value. sums: [pixels][channels]; they are overwritten. */
+void lq_epilogue_run(const struct lq_epilogue *epilogue, const struct lq_run *run,
+                     struct lq_columns columns, size_t first, int32_t *sums, int pixels);
 
 #endif

@@ -12,11 +12,15 @@
 /* Waking another thread takes about as long as this many products: less stays on one thread. */
 #define MIN_PARALLEL_MACS 1000000
 
+/* A layer of so many times more weights than inputs takes longer to read those (measured). */
+#define MANY_WEIGHTS 4
+
 struct work {
     const struct lq_step *step;
     const struct lq_run *run;
     int items;
-    int32_t *sums; /* of all columns, which items compute parts of */
+    bool by_columns; /* what items are parts of: rows, or columns */
+    int32_t *shared; /* sums of all columns, finished when they are there; NULL: each item's own */
 };
 
 /* Computed rows of sums, of which a pool's next windows need some again. */
@@ -30,31 +34,44 @@ static size_t row_sums(const struct lq_integer_map *m)
     return (size_t)m->map.width * (size_t)m->map.channels;
 }
 
-static void sum_rows(const struct lq_integer_map *m, const struct lq_run *run, int first, int last,
-                     uint8_t *scratch, int32_t *sums)
+/* For who observes the run. */
+static void keep_sums(const struct lq_integer_map *m, const struct lq_map_part *part,
+                      const int32_t *sums, int32_t *integers)
 {
-    struct lq_map_part part = {first, last, 0, m->map.channels};
+    size_t channels = (size_t)m->map.channels, from = (size_t)part->columns.from;
+    size_t bytes = (size_t)(part->columns.to - part->columns.from) * sizeof(*sums);
+    int pixels = (part->last - part->first) * m->map.width;
 
-    m->sum_part(m->state, run->inputs[0], &part, scratch, sums);
-    if (run->integers)
-        memcpy(run->integers + (size_t)first * row_sums(m), sums,
-               (size_t)(last - first) * row_sums(m) * sizeof(*sums));
+    integers += (size_t)part->first * row_sums(m);
+    for (int pixel = 0; pixel < pixels; pixel++, from += channels)
+        memcpy(integers + from, sums + from, bytes);
 }
 
-static void run_tile(const struct lq_integer_map *m, const struct work *work, int first, int last,
-                     uint8_t *scratch)
+static void sum_part(const struct lq_integer_map *m, const struct lq_run *run,
+                     const struct lq_map_part *part, uint8_t *scratch, int32_t *sums)
 {
-    int32_t *sums = (int32_t *)(void *)(scratch + m->sums_offset);
-    size_t before = (size_t)first * (size_t)m->map.width;
-    const struct lq_encoder *encoder = &m->epilogue.encoder;
+    m->sum_part(m->state, run->inputs[0], part, scratch, sums);
+    if (run->integers)
+        keep_sums(m, part, sums, run->integers);
+}
+
+static void run_tile(const struct lq_integer_map *m, const struct work *work,
+                     const struct lq_map_part *part, uint8_t *scratch)
+{
     const struct lq_run *run = work->run;
+    int32_t *own = (int32_t *)(void *)(scratch + m->sums_offset);
+    int32_t *sums = work->shared ? work->shared : own;
+    size_t before = (size_t)part->first * (size_t)m->map.width;
+    const struct lq_encoder *encoder = &m->epilogue.encoder;
 
     if (m->code_rows && m->epilogue.by_sums && !run->integers &&
-        m->code_rows(m->state, run->inputs[0], first, last, scratch, &encoder->encode,
+        m->code_rows(m->state, run->inputs[0], part->first, part->last, scratch, &encoder->encode,
                      (uint8_t *)run->output + before * encoder->pixel_bytes))
         return;
-    sum_rows(m, run, first, last, scratch, sums);
-    lq_epilogue_run(&m->epilogue, run, before, sums, (last - first) * m->map.width);
+    sum_part(m, run, part, scratch, sums);
+    if (!work->shared)
+        lq_epilogue_run(&m->epilogue, run, part->columns, before, sums,
+                        (part->last - part->first) * m->map.width);
 }
 
 static int clip(int at, int limit)
@@ -66,23 +83,25 @@ static int clip(int at, int limit)
 static void extend(const struct lq_integer_map *m, const struct lq_run *run, struct band *band,
                    int from, int to, int end, uint8_t *scratch)
 {
-    int keep = band->to > from ? band->to - from : 0, next = from + keep, room, last;
+    int keep = band->to > from ? band->to - from : 0, room;
+    struct lq_map_part part = {from + keep, end, {0, m->map.channels}};
 
     if (to <= band->to)
         return;
     memmove(band->sums, band->sums + (size_t)(from - band->from) * row_sums(m),
             (size_t)keep * row_sums(m) * sizeof(*band->sums));
     room = m->tile_rows - keep;
-    last = next + room < end ? next + room : end;
-    sum_rows(m, run, next, last, scratch, band->sums + (size_t)keep * row_sums(m));
+    part.last = part.first + room < end ? part.first + room : end;
+    sum_part(m, run, &part, scratch, band->sums + (size_t)keep * row_sums(m));
     band->from = from;
-    band->to = last;
+    band->to = part.last;
 }
 
 /* Rows first..last-1 of what is stored. */
-static void run_pooled(const struct lq_integer_map *m, const struct work *work, int first, int last,
-                       uint8_t *scratch)
+static void run_pooled(const struct lq_integer_map *m, const struct lq_run *run, int first,
+                       int last, uint8_t *scratch)
 {
+    struct lq_columns all = {0, m->map.channels};
     struct band band = {.sums = (int32_t *)(void *)(scratch + m->sums_offset)};
     int32_t *pooled = (int32_t *)(void *)(scratch + m->pooled_offset);
     int end =
@@ -100,21 +119,21 @@ static void run_pooled(const struct lq_integer_map *m, const struct work *work, 
         int start = y * m->pool.stride_h - m->pool.pad_top;
         int from = clip(start, m->map.height), to = clip(start + m->pool.kernel_h, m->map.height);
 
-        extend(m, work->run, &band, from, to, end, scratch);
+        extend(m, run, &band, from, to, end, scratch);
         pool.lines = to - from;
         m->kernels.pool_sums(&pool, band.sums + (size_t)(from - band.from) * row_sums(m), pooled);
-        lq_epilogue_run(&m->epilogue, work->run, (size_t)y * (size_t)m->out.width, pooled,
+        lq_epilogue_run(&m->epilogue, run, all, (size_t)y * (size_t)m->out.width, pooled,
                         m->out.width);
     }
 }
 
-/* Where item `item` of `items` begins: the larger ones come first, so that none is left over when
- * all others are done. */
-static int item_start(int steps, int item, int items)
+/* Item `item` of `items` of 0..end-1, cut at multiples of `step`. */
+static void cut(int end, int step, int item, int items, int *ret_from, int *ret_to)
 {
-    int more = steps % items;
+    int steps = lq_ceil_div(end, step);
 
-    return steps / items * item + (item < more ? item : more);
+    *ret_from = clip(lq_share_start(steps, item, items) * step, end);
+    *ret_to = clip(lq_share_start(steps, item + 1, items) * step, end);
 }
 
 static void run_item(void *context, int item, int worker)
@@ -122,47 +141,30 @@ static void run_item(void *context, int item, int worker)
     const struct work *work = context;
     const struct lq_integer_map *m = work->step->state;
     uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
-    int steps = lq_ceil_div(m->out.height, m->row_step);
-    int first = item_start(steps, item, work->items) * m->row_step;
-    int last = item_start(steps, item + 1, work->items) * m->row_step;
+    struct lq_map_part part = {0, m->out.height, {0, m->map.channels}};
 
-    last = last < m->out.height ? last : m->out.height;
-
-    if (m->pools)
-        run_pooled(m, work, first, last, scratch);
+    if (work->by_columns)
+        cut(m->map.channels, m->column_step, item, work->items, &part.columns.from,
+            &part.columns.to);
     else
-        run_tile(m, work, first, last, scratch);
-}
-
-static int column_parts(const struct lq_integer_map *m)
-{
-    return lq_ceil_div(m->map.channels, m->column_step);
-}
-
-static void sum_columns(void *context, int item, int worker)
-{
-    const struct work *work = context;
-    const struct lq_integer_map *m = work->step->state;
-    int parts = column_parts(m), channels = m->map.channels;
-    int from = item_start(parts, item, work->items) * m->column_step;
-    int to = item_start(parts, item + 1, work->items) * m->column_step;
-    struct lq_map_part part = {0, m->map.height, from, to < channels ? to : channels};
-
-    m->sum_part(m->state, work->run->inputs[0], &part,
-                work->run->scratch + (size_t)worker * work->step->scratch_bytes, work->sums);
+        cut(m->out.height, m->row_step, item, work->items, &part.first, &part.last);
+    if (m->pools)
+        run_pooled(m, work->run, part.first, part.last, scratch);
+    else
+        run_tile(m, work, &part, scratch);
 }
 
 static void finish_pixels(void *context, int item, int worker)
 {
     const struct work *work = context;
     const struct lq_integer_map *m = work->step->state;
-    int pixels = m->map.height * m->map.width;
-    int first = item_start(pixels, item, work->items);
-    size_t before = (size_t)first * (size_t)m->map.channels;
+    struct lq_columns all = {0, m->map.channels};
+    int first, last;
 
     (void)worker;
-    lq_epilogue_run(&m->epilogue, work->run, (size_t)first, work->sums + before,
-                    item_start(pixels, item + 1, work->items) - first);
+    cut(m->map.height * m->map.width, 1, item, work->items, &first, &last);
+    lq_epilogue_run(&m->epilogue, work->run, all, (size_t)first,
+                    work->shared + (size_t)first * (size_t)m->map.channels, last - first);
 }
 
 /* How much longer it takes than if all threads had the same share. */
@@ -171,53 +173,40 @@ static double excess(int parts, int threads)
     return (double)(lq_ceil_div(parts, threads) * threads) / parts;
 }
 
-/* Each part of columns needs all of the input prepared, and the sums are met again by others. */
+/* Parts of columns need all of the input prepared each, parts of rows all of the weights. Floats
+ * stay with those who have their rows: a thread that writes every other stretch of a line has those
+ * between fetched, too, and taken from the cache of the one who writes them. */
 static bool prefers_columns(const struct lq_integer_map *m, int threads)
 {
     const double costs = 1.05;
     int steps = lq_ceil_div(m->map.height, m->row_step);
+    double columns;
 
-    return threads > 1 && !m->pools && m->column_step > 0 && m->tile_rows == m->map.height &&
-           excess(steps, threads) > costs * excess(column_parts(m), threads);
+    if (threads == 1 || m->pools || m->column_step == 0 || m->tile_rows < m->map.height)
+        return false;
+    columns = excess(lq_ceil_div(m->map.channels, m->column_step), threads);
+    return excess(steps, threads) >= (m->many_weights && m->epilogue.by_sums ? 1 : costs) * columns;
 }
 
-/* `items` of them, or as many as there are parts. */
-static void run_items(struct lq_pool *pool, lq_pool_work *item, int items, int parts,
-                      struct work *work)
-{
-    work->items = items < parts ? items : parts;
-    lq_pool_run(pool, work->items, item, work);
-}
-
-static void run_columns(const struct lq_integer_map *m, struct lq_pool *pool, struct work *work)
-{
-    const struct lq_run *run = work->run;
-    int threads = lq_pool_threads(pool);
-
-    work->sums = (int32_t *)(void *)(run->scratch + m->sums_offset); /* the first worker's */
-    run_items(pool, sum_columns, threads, column_parts(m), work);
-    if (run->integers)
-        memcpy(run->integers, work->sums,
-               (size_t)m->map.height * row_sums(m) * sizeof(*run->integers));
-    run_items(pool, finish_pixels, threads, m->map.height * m->map.width, work);
-}
-
-/* Every thread gets as many rows as any other, give or take one. A pool's bands are as long as
- * possible: two neighbours compute rows that both need twice. */
+/* Every thread gets as much as any other, give or take a row or a step of columns. A pool's bands
+ * are as long as possible: two neighbours compute rows that both need twice. */
 static void integer_map_run(const struct lq_step *step, const struct lq_run *run)
 {
     const struct lq_integer_map *m = step->state;
     struct lq_pool *pool = m->macs < MIN_PARALLEL_MACS ? NULL : run->pool;
-    int threads = lq_pool_threads(pool), items = threads;
-    struct work work = {.step = step, .run = run};
+    int threads = lq_pool_threads(pool), parts = lq_ceil_div(m->out.height, m->row_step);
+    struct work work = {step, run, threads, prefers_columns(m, threads), NULL};
 
-    if (prefers_columns(m, threads)) {
-        run_columns(m, pool, &work);
-        return;
-    }
-    if (!m->pools)
-        items = lq_ceil_div(lq_ceil_div(m->map.height, m->tile_rows), threads) * threads;
-    run_items(pool, run_item, items, lq_ceil_div(m->out.height, m->row_step), &work);
+    if (work.by_columns)
+        parts = lq_ceil_div(m->map.channels, m->column_step);
+    if (work.by_columns && !m->epilogue.by_sums)
+        work.shared = (int32_t *)(void *)(run->scratch + m->sums_offset); /* the first worker's */
+    if (!work.by_columns && !m->pools)
+        work.items = lq_ceil_div(lq_ceil_div(m->map.height, m->tile_rows), threads) * threads;
+    work.items = work.items < parts ? work.items : parts;
+    lq_pool_run(pool, work.items, run_item, &work);
+    if (work.shared)
+        lq_pool_run(pool, work.items, finish_pixels, &work);
 }
 
 int lq_integer_map_tile_rows(const struct lq_step_spec *spec, int row_step)
@@ -244,17 +233,20 @@ int lq_integer_map_prepare(struct lq_arena *arena, const struct lq_step_spec *sp
 
     if (!m)
         return lq_fail_memory(error);
-    *m = (struct lq_integer_map){.map = lq_shape_map(&spec->own),
-                                 .out = lq_shape_map(&spec->output.shape),
-                                 .pools = spec->pool != NULL,
-                                 .tile_rows = lq_integer_map_tile_rows(spec, map_spec->row_step),
-                                 .row_step = spec->pool ? 1 : map_spec->row_step,
-                                 .column_step = map_spec->column_step,
-                                 .macs = lq_shape_elements(&spec->own) * map_spec->length,
-                                 .sum_part = map_spec->sum_part,
-                                 .code_rows = map_spec->code_rows,
-                                 .state = map_spec->state,
-                                 .kernels = *spec->kernels};
+    *m = (struct lq_integer_map){
+        .map = lq_shape_map(&spec->own),
+        .out = lq_shape_map(&spec->output.shape),
+        .pools = spec->pool != NULL,
+        .tile_rows = lq_integer_map_tile_rows(spec, map_spec->row_step),
+        .row_step = spec->pool ? 1 : map_spec->row_step,
+        .column_step = map_spec->column_step,
+        .macs = lq_shape_elements(&spec->own) * map_spec->length,
+        .many_weights = (int64_t)map_spec->length * lq_shape_map(&spec->own).channels >=
+                        MANY_WEIGHTS * lq_shape_elements(&spec->inputs[0].shape),
+        .sum_part = map_spec->sum_part,
+        .code_rows = map_spec->code_rows,
+        .state = map_spec->state,
+        .kernels = *spec->kernels};
     if (spec->pool)
         m->pool = *spec->pool;
     status = lq_epilogue_init(&m->epilogue, arena, spec, &map_spec->sums, error);

@@ -5,17 +5,18 @@
  * What integer convolutions share, whatever their input: rows are split into tiles that stay in
  * cache and are shared among threads; a max pool behind the layer takes the sums as they are (all
  * that follows is monotonic in them, see ops/epilogue.h), so that fewer pixels are finished. A map
- * whose rows the threads cannot share evenly may be split by columns instead, and finished when all
- * sums are there. Sums of integers do not depend on how they are split.
+ * whose rows the threads cannot share evenly, or whose weights are many, may be split by columns
+ * instead. Sums of integers do not depend on how they are split.
  */
 #ifndef LQ_OPS_INTEGER_MAP_H
 #define LQ_OPS_INTEGER_MAP_H
 
 #include "ops/epilogue.h"
 
-/* Rows first..last-1 of the map, and columns (channels) from..to-1 of its sums. */
+/* Columns (channels) of rows first..last-1 of the map. */
 struct lq_map_part {
-    int first, last, from, to;
+    int first, last;
+    struct lq_columns columns;
 };
 
 /* The sums of a part; ret_sums is that of the first row's column 0, [rows][width][channels].
@@ -36,6 +37,7 @@ struct lq_integer_map {
     int row_step;    /* tiles start at multiples */
     int column_step; /* parts of columns start at multiples; 0: there are none */
     int64_t macs;
+    bool many_weights;
     lq_sum_part *sum_part;
     lq_code_rows *code_rows; /* or NULL */
     const void *state;       /* of both */

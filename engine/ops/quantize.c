@@ -18,8 +18,9 @@ static void quantize_row(void *context, int row, int worker)
     size_t pixel = (size_t)row * (size_t)map.width;
 
     (void)worker;
-    lq_encoder_run(encoder, (const float *)work->run->inputs[0] + pixel * (size_t)map.channels,
-                   map.width, (uint8_t *)work->run->output + pixel * encoder->pixel_bytes);
+    lq_encoder_run(encoder, (struct lq_columns){0, map.channels},
+                   (const float *)work->run->inputs[0] + pixel * (size_t)map.channels, map.width,
+                   (uint8_t *)work->run->output + pixel * encoder->pixel_bytes);
 }
 
 static void quantize_run(const struct lq_step *step, const struct lq_run *run)

@@ -145,13 +145,14 @@ struct observed {
     struct lq_runner *runner;
 };
 
-static struct observed observe(struct comparison *c, enum lq_form form, lq_observe *see)
+static struct observed observe(struct comparison *c, enum lq_form form, int threads,
+                               lq_observe *see)
 {
     struct lq_lower_options options = {form, false, &c->kernels};
     struct observed o = {0};
 
     ck_assert_int_eq(lq_program_create(c->graph, &options, &o.program, NULL), LQ_OK);
-    ck_assert_int_eq(lq_runner_create(o.program, 1, &o.runner, NULL), LQ_OK);
+    ck_assert_int_eq(lq_runner_create(o.program, threads, &o.runner, NULL), LQ_OK);
     ck_assert_int_eq(lq_runner_observe(o.runner, see, c, NULL), LQ_OK);
     return o;
 }
@@ -187,8 +188,8 @@ START_TEST(layers_agree)
     c.layers = calloc((size_t)c.graph->node_count, sizeof(*c.layers));
     c.sums = calloc((size_t)c.graph->node_count, sizeof(*c.sums));
     c.input = calloc((size_t)c.graph->value_count, sizeof(*c.input));
-    struct observed a = observe(&c, LQ_FORM_PLAIN, see_plain);
-    struct observed b = observe(&c, LQ_FORM_PACKED, see_packed);
+    struct observed a = observe(&c, LQ_FORM_PLAIN, 1, see_plain);
+    struct observed b = observe(&c, LQ_FORM_PACKED, 2, see_packed);
     for (int i = 0; i < IMAGES; i++) {
         const float *image = images + i * INPUT;
 

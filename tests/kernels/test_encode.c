@@ -9,11 +9,12 @@
 
 #include "base/cpu.h"
 #include "kernels/kernels.h"
+#include "support/columns.h"
 #include "support/guard.h"
 #include "support/suite.h"
 #include "support/tiers.h"
 
-enum { MAX_CHANNELS = 75, MAX_PIXELS = 3, BOUND = 1000000, STRIDE = 80 };
+enum { MAX_CHANNELS = 140, MAX_PIXELS = 3, BOUND = 1000000, STRIDE = 144 };
 
 static struct lq_encode encode;
 static int32_t sum_thresholds[(LQ_MAX_ENTRIES - 1) * STRIDE], signs[STRIDE];
@@ -79,22 +80,25 @@ static float some_float(void)
 
 static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
 {
+    struct lq_columns columns = some_columns(encode.channels);
     size_t numbers = (size_t)pixels * (size_t)encode.channels;
     size_t pixel = lq_encode_pixel_bytes(&encode);
     struct guarded sums = guard(numbers * 4), values = guard(numbers * 4);
     struct guarded expected = guard((size_t)pixels * pixel), got = guard((size_t)pixels * pixel);
 
     for (size_t i = 0; i < numbers; i++) {
-        ((int32_t *)(void *)sums.bytes)[i] = rand() % (2 * BOUND + 1) - BOUND;
-        ((float *)(void *)values.bytes)[i] = some_float();
+        as_ints(&sums)[i] = rand() % (2 * BOUND + 1) - BOUND;
+        as_floats(&values)[i] = some_float();
     }
-    memset(expected.bytes, 0xaa, (size_t)pixels * pixel);
+    memset(expected.bytes, 0x55, (size_t)pixels * pixel);
     memset(got.bytes, 0x55, (size_t)pixels * pixel);
-    lq_encode_sums_c(&encode, (const int32_t *)(void *)sums.bytes, pixels, expected.bytes);
-    kernels->encode_sums(&encode, (const int32_t *)(void *)sums.bytes, pixels, got.bytes);
+    lq_encode_sums_c(&encode, columns, as_ints(&sums), pixels, expected.bytes);
+    kernels->encode_sums(&encode, columns, as_ints(&sums), pixels, got.bytes);
     expect_same(&expected, &got, (size_t)pixels * pixel, "sums", tier);
-    lq_encode_floats_c(&encode, (const float *)(void *)values.bytes, pixels, expected.bytes);
-    kernels->encode_floats(&encode, (const float *)(void *)values.bytes, pixels, got.bytes);
+    memset(expected.bytes, 0xaa, (size_t)pixels * pixel);
+    memset(got.bytes, 0xaa, (size_t)pixels * pixel);
+    lq_encode_floats_c(&encode, columns, as_floats(&values), pixels, expected.bytes);
+    kernels->encode_floats(&encode, columns, as_floats(&values), pixels, got.bytes);
     expect_same(&expected, &got, (size_t)pixels * pixel, "floats", tier);
     unguard(&sums);
     unguard(&values);
@@ -118,7 +122,34 @@ START_TEST(tiers_encode_alike)
 }
 END_TEST
 
-/* The reference itself: how many thresholds are passed, counted one by one. */
+/* The reference itself: whatever the order of parts, they make the whole. */
+START_TEST(columns_by_columns)
+{
+    for (int trial = 0; trial < 40; trial++) {
+        int pixels = rand() % MAX_PIXELS + 1, forms = _i <= LQ_NIBBLE_BITS ? 5 : LQ_CODE_HALVES;
+        int32_t sums[MAX_PIXELS * MAX_CHANNELS];
+        uint8_t whole[MAX_PIXELS * MAX_CHANNELS * 2], parts[sizeof(whole)];
+
+        make_encode(_i, (enum lq_code_form)(trial % forms), rand() % MAX_CHANNELS + 1);
+        for (int i = 0; i < pixels * encode.channels; i++)
+            sums[i] = rand() % (2 * BOUND + 1) - BOUND;
+        memset(whole, 0x55, sizeof(whole));
+        memset(parts, 0x55, sizeof(parts));
+        lq_encode_sums_c(&encode, (struct lq_columns){0, encode.channels}, sums, pixels, whole);
+        int steps = (encode.channels + LQ_COLUMN_STEP - 1) / LQ_COLUMN_STEP;
+        for (int i = 0; i < steps; i++) {
+            int step = trial % 2 ? i : steps - 1 - i, to = (step + 1) * LQ_COLUMN_STEP;
+            struct lq_columns columns = {step * LQ_COLUMN_STEP,
+                                         to < encode.channels ? to : encode.channels};
+
+            lq_encode_sums_c(&encode, columns, sums, pixels, parts);
+        }
+        ck_assert_mem_eq(parts, whole, sizeof(whole));
+    }
+}
+END_TEST
+
+/* The same: how many thresholds are passed, counted one by one. */
 START_TEST(the_definition)
 {
     for (int trial = 0; trial < 40; trial++) {
@@ -131,8 +162,8 @@ START_TEST(the_definition)
             sums[c] = rand() % (2 * BOUND + 1) - BOUND;
             values[c] = some_float();
         }
-        lq_encode_sums_c(&encode, sums, 1, got);
-        lq_encode_floats_c(&encode, values, 1, of_floats);
+        lq_encode_sums_c(&encode, (struct lq_columns){0, MAX_CHANNELS}, sums, 1, got);
+        lq_encode_floats_c(&encode, (struct lq_columns){0, MAX_CHANNELS}, values, 1, of_floats);
         for (int c = 0; c < MAX_CHANNELS; c++) {
             int count = 0, float_count = 0;
 
@@ -158,7 +189,7 @@ START_TEST(nibbles)
         encode.thresholds[i] = (float)i + .5f;
         encode.entries[i] = 3 - i;
     }
-    lq_encode_floats_c(&encode, values, 1, bytes);
+    lq_encode_floats_c(&encode, (struct lq_columns){0, 5}, values, 1, bytes);
     ck_assert_uint_eq(bytes[0], 0x9a); /* codes 2, 1, 0, 3 */
     ck_assert_uint_eq(bytes[1], 0x01); /* code 1 */
 }
@@ -177,7 +208,7 @@ START_TEST(halves)
     }
     for (int c = 4; c < 16; c++)
         values[c] = 3; /* code 0 */
-    lq_encode_floats_c(&encode, values, 1, words);
+    lq_encode_floats_c(&encode, (struct lq_columns){0, 17}, values, 1, words);
     ck_assert_uint_eq(words[0], 0x9000au); /* codes 2, 1, 0, 3 */
     ck_assert_uint_eq(words[1], 0x00001u); /* code 1 */
 }
@@ -224,6 +255,7 @@ int main(void)
 
     tiers_print();
     tcase_add_loop_test(tests, tiers_encode_alike, 1, 9);
+    tcase_add_loop_test(tests, columns_by_columns, 1, 9);
     tcase_add_loop_test(tests, the_definition, 1, 9);
     tcase_add_test(tests, nibbles);
     tcase_add_test(tests, halves);

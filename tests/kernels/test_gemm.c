@@ -474,7 +474,7 @@ static bool check_codes(const struct lq_kernels *kernels, const struct lq_nibble
         encode.entries[i] = rand() % (1 << encode.bits);
     bool made = kernels->encode_nibbles && kernels->encode_nibbles(nibbles, &encode, got.bytes);
     if (made) {
-        lq_encode_sums_c(&encode, sums, pixels, expected.bytes);
+        lq_encode_sums_c(&encode, (struct lq_columns){0, nibbles->n}, sums, pixels, expected.bytes);
         ck_assert_msg(memcmp(got.bytes, expected.bytes, bytes) == 0,
                       "codes: %d bits, %d columns, %d lines of %d", nibbles->w_bits, nibbles->n,
                       nibbles->rows.lines, nibbles->rows.width);

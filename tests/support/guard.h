@@ -21,4 +21,9 @@ static inline float *as_floats(const struct guarded *guarded)
     return (float *)(void *)guarded->bytes;
 }
 
+static inline int32_t *as_ints(const struct guarded *guarded)
+{
+    return (int32_t *)(void *)guarded->bytes;
+}
+
 #endif

@@ -263,6 +263,7 @@ struct lq_graph *network_uneven(struct lq_rng *rng, int w_bits, int a_bits)
     main = conv(&b, activate(&b, value), 64, 1, 1, true);
     value = add_two(&b, batch_norm(&b, main, 64), value);
     value = conv(&b, activate(&b, value), 72, 1, 1, true);
+    value = conv(&b, activate(&b, value), 72, 1, 1, true);
     value = unary(&b, LQ_OP_RELU, batch_norm(&b, value, 72));
     value = dense(&b, quantize(&b, flatten(&b, value)), 405, true);
     value = dense(&b, value, 5, false);

@@ -20,9 +20,9 @@ struct lq_graph *network_create(struct lq_rng *rng, int w_bits, int a_bits);
  * and behind batch normalization; global pool, dense, 5 classes. */
 struct lq_graph *network_preactivated(struct lq_rng *rng, int w_bits, int a_bits);
 
-/* 3x7x5 input, float stem, then layers of 64, 72 and 405 columns whose lines no two threads can
- * share evenly: a residual block, a convolution, a dense layer; dense, 5 classes. Each has more
- * than a million products. */
+/* 3x7x5 input, float stem, then layers of 64, 72, 72 and 405 columns whose lines no two threads can
+ * share evenly: a residual block, a convolution that makes codes and one that makes floats, a dense
+ * layer; dense, 5 classes. Each has more than a million products. */
 struct lq_graph *network_uneven(struct lq_rng *rng, int w_bits, int a_bits);
 
 #endif

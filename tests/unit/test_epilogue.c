@@ -48,7 +48,7 @@ START_TEST(thresholds_are_the_definition)
 
         for (int c = 0; c < CHANNELS; c++)
             sums[c] = sum;
-        lq_epilogue_run(&epilogue, &run, 0, sums, 1);
+        lq_epilogue_run(&epilogue, &run, (struct lq_columns){0, CHANNELS}, 0, sums, 1);
         for (int c = 0; c < CHANNELS; c++) {
             float y =
                 fmaxf((float)(scale[c] * after[c]) * (float)(sum + offset[c]) + (float)shift[c], 0);

@@ -140,21 +140,21 @@ static bool left_to_c(const struct lq_encode *e)
     return e->bits > FEW_BITS || e->form == LQ_CODE_NIBBLES || e->form == LQ_CODE_HALVES;
 }
 
-void lq_encode_sums_neon(const struct lq_encode *e, const int32_t *sums, int pixels,
-                         void *ret_codes)
+void lq_encode_sums_neon(const struct lq_encode *e, struct lq_columns columns, const int32_t *sums,
+                         int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
-    int full = e->channels / GROUP * GROUP;
-    struct rest rest = {.channels = e->channels - full};
+    int full = columns.to / GROUP * GROUP;
+    struct rest rest = {.channels = columns.to - full};
     uint8_t *to = ret_codes;
 
     if (left_to_c(e)) {
-        lq_encode_sums_c(e, sums, pixels, ret_codes);
+        lq_encode_sums_c(e, columns, sums, pixels, ret_codes);
         return;
     }
     struct tables tables = tables_of(e);
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels) {
-        for (int c = 0; c < full; c += GROUP)
+        for (int c = columns.from; c < full; c += GROUP)
             store(e, c, count_sums(e, c, sums + c), &tables, to);
         if (rest.channels) {
             memcpy(rest.sums, sums + full, (size_t)rest.channels * sizeof(*sums));
@@ -163,21 +163,21 @@ void lq_encode_sums_neon(const struct lq_encode *e, const int32_t *sums, int pix
     }
 }
 
-void lq_encode_floats_neon(const struct lq_encode *e, const float *values, int pixels,
-                           void *ret_codes)
+void lq_encode_floats_neon(const struct lq_encode *e, struct lq_columns columns,
+                           const float *values, int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
-    int full = e->channels / GROUP * GROUP;
-    struct rest rest = {.channels = e->channels - full};
+    int full = columns.to / GROUP * GROUP;
+    struct rest rest = {.channels = columns.to - full};
     uint8_t *to = ret_codes;
 
     if (left_to_c(e)) {
-        lq_encode_floats_c(e, values, pixels, ret_codes);
+        lq_encode_floats_c(e, columns, values, pixels, ret_codes);
         return;
     }
     struct tables tables = tables_of(e);
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels) {
-        for (int c = 0; c < full; c += GROUP)
+        for (int c = columns.from; c < full; c += GROUP)
             store(e, c, count_floats(e, values + c), &tables, to);
         if (rest.channels) {
             memcpy(rest.values, values + full, (size_t)rest.channels * sizeof(*values));

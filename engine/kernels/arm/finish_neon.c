@@ -43,29 +43,21 @@ static inline void finish_lanes(const struct lq_finish *f, int c, const int32_t 
     vst1q_f32(ret_z, clamp(y, f->next));
 }
 
-void lq_finish_sums_neon(const struct lq_finish *f, const int32_t *sums, const float *addend,
-                         int pixels, float *ret_y, float *ret_z)
+void lq_finish_sums_neon(const struct lq_finish *f, struct lq_columns columns, const int32_t *sums,
+                         const float *addend, int pixels, float *ret_y, float *ret_z)
 {
-    int full = f->channels / LANES * LANES;
-    struct lq_finish rest = *f; /* of a pixel's channels: C's */
+    int full = columns.to / LANES * LANES;
 
-    rest.channels -= full;
-    rest.offset = f->offset ? f->offset + full : NULL;
-    rest.scale += full;
-    rest.shift += full;
-    rest.next_scale = f->next_scale ? f->next_scale + full : NULL;
-    rest.next_shift = f->next_shift ? f->next_shift + full : NULL;
     for (int pixel = 0; pixel < pixels; pixel++)
-        for (int c = 0; c <= full; c += LANES) {
+        for (int c = columns.from; c < full; c += LANES) {
             size_t at = (size_t)pixel * (size_t)f->channels + (size_t)c;
-            const float *more = addend ? addend + at : NULL;
-            float *y = ret_y ? ret_y + at : NULL, *z = ret_z ? ret_z + at : NULL;
 
-            if (c < full)
-                finish_lanes(f, c, sums + at, more, y, z);
-            else if (rest.channels)
-                lq_finish_sums_c(&rest, sums + at, more, 1, y, z);
+            finish_lanes(f, c, sums + at, addend ? addend + at : NULL, ret_y ? ret_y + at : NULL,
+                         ret_z ? ret_z + at : NULL);
         }
+    if (full < columns.to)
+        lq_finish_sums_c(f, (struct lq_columns){full, columns.to}, sums, addend, pixels, ret_y,
+                         ret_z);
 }
 
 /* Four channels of one window: `taps` of each of its lines. */

@@ -198,13 +198,12 @@ static void store_some_nibbles(__m128i bytes, int left, uint8_t *to)
     memcpy(to, all, (size_t)count);
 }
 
-/* `count` values from channel 0 on; eight of them are of one pixel. */
+/* `count` values from channel `channel` on; eight of them are of one pixel. */
 static inline __attribute__((always_inline)) void
 encode_values(const struct lq_encode *e, const int bits, const bool floats, const bool nibbles,
-              const uint8_t *values, int count, uint8_t *to)
+              int channel, const uint8_t *values, int count, uint8_t *to)
 {
     const __m256i map = entry_map(e, nibbles);
-    int channel = 0;
 
     for (int at = 0; at < count; at += PACKED) {
         int left = count - at;
@@ -241,78 +240,79 @@ encode_values(const struct lq_encode *e, const int bits, const bool floats, cons
 
 /* Pixels of whole vectors are one long pixel. */
 static inline __attribute__((always_inline)) void
-encode_pixels(const struct lq_encode *e, const int bits, const bool floats, const bool nibbles,
-              const uint8_t *values, int pixels, uint8_t *to)
+encode_pixels(const struct lq_encode *e, struct lq_columns columns, const int bits,
+              const bool floats, const bool nibbles, const uint8_t *values, int pixels, uint8_t *to)
 {
-    size_t bytes = lq_encode_pixel_bytes(e);
+    size_t bytes = lq_encode_pixel_bytes(e), row = (size_t)e->channels * sizeof(float);
+    size_t from = (size_t)columns.from;
+    int count = columns.to - columns.from;
 
-    if (e->channels % LANES == 0) {
-        encode_values(e, bits, floats, nibbles, values, pixels * e->channels, to);
+    if (count == e->channels && count % LANES == 0) {
+        encode_values(e, bits, floats, nibbles, 0, values, pixels * count, to);
         return;
     }
-    for (int pixel = 0; pixel < pixels; pixel++, to += bytes)
-        encode_values(e, bits, floats, nibbles,
-                      values + (size_t)pixel * (size_t)e->channels * sizeof(float), e->channels,
-                      to);
+    values += from * sizeof(float);
+    to += nibbles ? from / LQ_NIBBLE_CODES : from;
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += row)
+        encode_values(e, bits, floats, nibbles, columns.from, values, count, to);
 }
 
 /* Forms and numbers of bits that have a loop of their own; false: this is none of them. */
-static inline __attribute__((always_inline)) bool encode_packed(const struct lq_encode *e,
-                                                                const bool floats,
-                                                                const void *values, int pixels,
-                                                                void *to)
+static inline __attribute__((always_inline)) bool
+encode_packed(const struct lq_encode *e, struct lq_columns columns, const bool floats,
+              const void *values, int pixels, void *to)
 {
     if (e->form == LQ_CODE_NIBBLES && e->bits == 1)
-        encode_pixels(e, 1, floats, true, values, pixels, to);
+        encode_pixels(e, columns, 1, floats, true, values, pixels, to);
     else if (e->form == LQ_CODE_NIBBLES)
-        encode_pixels(e, 2, floats, true, values, pixels, to);
+        encode_pixels(e, columns, 2, floats, true, values, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 2)
-        encode_pixels(e, 2, floats, false, values, pixels, to);
+        encode_pixels(e, columns, 2, floats, false, values, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 3)
-        encode_pixels(e, 3, floats, false, values, pixels, to);
+        encode_pixels(e, columns, 3, floats, false, values, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 4)
-        encode_pixels(e, 4, floats, false, values, pixels, to);
+        encode_pixels(e, columns, 4, floats, false, values, pixels, to);
     else
         return false;
     return true;
 }
 
-void lq_encode_sums_avx2(const struct lq_encode *e, const int32_t *sums, int pixels,
-                         void *ret_codes)
+void lq_encode_sums_avx2(const struct lq_encode *e, struct lq_columns columns, const int32_t *sums,
+                         int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
-    if (encode_packed(e, false, sums, pixels, to))
+    if (encode_packed(e, columns, false, sums, pixels, to))
         return;
     if (e->form == LQ_CODE_HALVES) { /* no product of this tier reads them */
-        lq_encode_sums_c(e, sums, pixels, ret_codes);
+        lq_encode_sums_c(e, columns, sums, pixels, ret_codes);
         return;
     }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
-        for (int c = 0; c < e->channels; c += LANES) {
-            int left = e->channels - c;
+        for (int c = columns.from; c < columns.to; c += LANES) {
+            int left = columns.to - c;
             __m256i eight = _mm256_maskload_epi32(sums + c, lane_mask(left));
 
             store(e, c, left, count_sums(e, c, eight), to);
         }
 }
 
-void lq_encode_floats_avx2(const struct lq_encode *e, const float *values, int pixels,
-                           void *ret_codes)
+void lq_encode_floats_avx2(const struct lq_encode *e, struct lq_columns columns,
+                           const float *values, int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
-    if (encode_packed(e, true, values, pixels, to))
+    if (encode_packed(e, columns, true, values, pixels, to))
         return;
     if (e->form == LQ_CODE_HALVES) { /* no product of this tier reads them */
-        lq_encode_floats_c(e, values, pixels, ret_codes);
+        lq_encode_floats_c(e, columns, values, pixels, ret_codes);
         return;
     }
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
-        for (int c = 0; c < e->channels; c += LANES) {
-            int left = e->channels - c;
+        for (int c = columns.from; c < columns.to; c += LANES) {
+            int left = columns.to - c;
             __m256 eight = _mm256_maskload_ps(values + c, lane_mask(left));
 
             store(e, c, left, count_floats(e, eight), to);

@@ -107,10 +107,11 @@ static inline void store_half_word(bool swapped, __mmask16 middle, __mmask16 odd
     memcpy(planes + (swapped ? sizeof(odd) : 0), &odd, sizeof(odd));
 }
 
-static void sums_to_halves(const struct lq_encode *e, int c, const int32_t *sums, int pixels,
-                           uint32_t *to)
+/* `left` channels from c on, at most a vector. */
+static void sums_to_halves(const struct lq_encode *e, int c, int left, const int32_t *sums,
+                           int pixels, uint32_t *to)
 {
-    __mmask16 mask = lanes_left(e->channels - c);
+    __mmask16 mask = lanes_left(left);
     bool swapped = e->entries[1] == 2;
     const int32_t *thresholds = e->sum_thresholds + c;
     __m512i signs = _mm512_loadu_si512(e->signs + c), low = _mm512_loadu_si512(thresholds);
@@ -127,10 +128,10 @@ static void sums_to_halves(const struct lq_encode *e, int c, const int32_t *sums
     }
 }
 
-static void floats_to_halves(const struct lq_encode *e, int c, const float *values, int pixels,
+static void floats_to_halves(const struct lq_encode *e, int left, const float *values, int pixels,
                              uint32_t *to)
 {
-    __mmask16 mask = lanes_left(e->channels - c);
+    __mmask16 mask = lanes_left(left);
     bool swapped = e->entries[1] == 2;
     __m512 low = _mm512_set1_ps(e->thresholds[0]), middle = _mm512_set1_ps(e->thresholds[1]);
     __m512 high = _mm512_set1_ps(e->thresholds[2]);
@@ -147,18 +148,17 @@ static void floats_to_halves(const struct lq_encode *e, int c, const float *valu
 
 /* Few bits: all thresholds are compared, and stay in registers while the pixels pass by. Values are
  * floats or sums. */
-static inline __attribute__((always_inline)) void encode_few(const struct lq_encode *e,
-                                                             const int bits, const bool floats,
-                                                             const void *values, int pixels,
-                                                             uint8_t *to)
+static inline __attribute__((always_inline)) void
+encode_few(const struct lq_encode *e, struct lq_columns columns, const int bits, const bool floats,
+           const void *values, int pixels, uint8_t *to)
 {
     const int count = (1 << bits) - 1;
     const __m512i one = _mm512_set1_epi32(1), entries = _mm512_loadu_si512(e->entries);
     size_t bytes = lq_encode_pixel_bytes(e);
 
-    for (int c = 0; c < e->channels; c += LANES) {
+    for (int c = columns.from; c < columns.to; c += LANES) {
         const int32_t *from = (const int32_t *)values + c;
-        __mmask16 mask = lanes_left(e->channels - c);
+        __mmask16 mask = lanes_left(columns.to - c);
         __m512i thresholds[1 << FEW_BITS], signs = one;
 
         for (int i = 0; i < count; i++)
@@ -185,75 +185,76 @@ static inline __attribute__((always_inline)) void encode_few(const struct lq_enc
 }
 
 /* False: there are more bits. */
-static inline __attribute__((always_inline)) bool encode_by_bits(const struct lq_encode *e,
-                                                                 const bool floats,
-                                                                 const void *values, int pixels,
-                                                                 uint8_t *to)
+static inline __attribute__((always_inline)) bool
+encode_by_bits(const struct lq_encode *e, struct lq_columns columns, const bool floats,
+               const void *values, int pixels, uint8_t *to)
 {
     switch (e->bits) {
     case 1:
-        encode_few(e, 1, floats, values, pixels, to);
+        encode_few(e, columns, 1, floats, values, pixels, to);
         return true;
     case 2:
-        encode_few(e, 2, floats, values, pixels, to);
+        encode_few(e, columns, 2, floats, values, pixels, to);
         return true;
     case 3:
-        encode_few(e, 3, floats, values, pixels, to);
+        encode_few(e, columns, 3, floats, values, pixels, to);
         return true;
     case FEW_BITS:
-        encode_few(e, FEW_BITS, floats, values, pixels, to);
+        encode_few(e, columns, FEW_BITS, floats, values, pixels, to);
         return true;
     default:
         return false;
     }
 }
 
-void lq_encode_sums_avx512(const struct lq_encode *e, const int32_t *sums, int pixels,
-                           void *ret_codes)
+void lq_encode_sums_avx512(const struct lq_encode *e, struct lq_columns columns,
+                           const int32_t *sums, int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
     if (e->form == LQ_CODE_NIBBLES) { /* only that tier's product reads them */
-        lq_encode_sums_avx2(e, sums, pixels, ret_codes);
+        lq_encode_sums_avx2(e, columns, sums, pixels, ret_codes);
         return;
     }
     if (e->form == LQ_CODE_HALVES && e->bits == 2 && grows(e)) {
-        for (int c = 0; c < e->channels; c += LANES)
-            sums_to_halves(e, c, sums + c, pixels, (uint32_t *)ret_codes + c / LANES);
+        for (int c = columns.from; c < columns.to; c += LANES)
+            sums_to_halves(e, c, columns.to - c, sums + c, pixels,
+                           (uint32_t *)ret_codes + c / LANES);
         return;
     }
-    if (encode_by_bits(e, false, sums, pixels, to))
+    if (encode_by_bits(e, columns, false, sums, pixels, to))
         return;
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
-        for (int c = 0; c < e->channels; c += LANES) {
-            __mmask16 mask = lanes_left(e->channels - c);
+        for (int c = columns.from; c < columns.to; c += LANES) {
+            __mmask16 mask = lanes_left(columns.to - c);
             __m512i count = count_sums(e, c, _mm512_maskz_loadu_epi32(mask, sums + c));
 
             store(e, c, _mm512_i32gather_epi32(count, e->entries, 4), mask, to);
         }
 }
 
-void lq_encode_floats_avx512(const struct lq_encode *e, const float *values, int pixels,
-                             void *ret_codes)
+void lq_encode_floats_avx512(const struct lq_encode *e, struct lq_columns columns,
+                             const float *values, int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
     if (e->form == LQ_CODE_NIBBLES) {
-        lq_encode_floats_avx2(e, values, pixels, ret_codes);
+        lq_encode_floats_avx2(e, columns, values, pixels, ret_codes);
         return;
     }
     if (e->form == LQ_CODE_HALVES && e->bits == 2 && grows(e)) {
-        for (int c = 0; c < e->channels; c += LANES)
-            floats_to_halves(e, c, values + c, pixels, (uint32_t *)ret_codes + c / LANES);
+        for (int c = columns.from; c < columns.to; c += LANES)
+            floats_to_halves(e, columns.to - c, values + c, pixels,
+                             (uint32_t *)ret_codes + c / LANES);
         return;
     }
-    if (encode_by_bits(e, true, values, pixels, to))
+    if (encode_by_bits(e, columns, true, values, pixels, to))
         return;
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
-        for (int c = 0; c < e->channels; c += LANES) {
-            __mmask16 mask = lanes_left(e->channels - c);
+        for (int c = columns.from; c < columns.to; c += LANES) {
+            __mmask16 mask = lanes_left(columns.to - c);
             __m512i count = count_floats(e, _mm512_maskz_loadu_ps(mask, values + c));
 
             store(e, c, _mm512_i32gather_epi32(count, e->entries, 4), mask, to);

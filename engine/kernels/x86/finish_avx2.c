@@ -80,19 +80,19 @@ finish_lanes(const struct lq_finish *f, const bool bounded, int c, int left, con
 }
 
 static inline __attribute__((always_inline)) void
-finish_pixels(const struct lq_finish *f, const bool bounded, const int32_t *sums,
-              const float *addend, int pixels, float *ret_y, float *ret_z)
+finish_pixels(const struct lq_finish *f, struct lq_columns columns, const bool bounded,
+              const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
 {
     const struct lq_finish finish = *f; /* what is stored cannot change it */
     int channels = f->channels;
 
     for (int pixel = 0; pixel < pixels; pixel++) {
-        int c = 0;
+        int c = columns.from;
 
-        for (; c + LANES <= channels; c += LANES)
+        for (; c + LANES <= columns.to; c += LANES)
             finish_lanes(&finish, bounded, c, LANES, sums, addend, ret_y, ret_z);
-        if (c < channels)
-            finish_lanes(&finish, bounded, c, channels - c, sums, addend, ret_y, ret_z);
+        if (c < columns.to)
+            finish_lanes(&finish, bounded, c, columns.to - c, sums, addend, ret_y, ret_z);
         sums += channels;
         addend = addend ? addend + channels : NULL;
         ret_y = ret_y ? ret_y + channels : NULL;
@@ -105,13 +105,13 @@ static bool bounds(struct lq_clamp to)
     return to.min > -INFINITY || to.max < INFINITY;
 }
 
-void lq_finish_sums_avx2(const struct lq_finish *f, const int32_t *sums, const float *addend,
-                         int pixels, float *ret_y, float *ret_z)
+void lq_finish_sums_avx2(const struct lq_finish *f, struct lq_columns columns, const int32_t *sums,
+                         const float *addend, int pixels, float *ret_y, float *ret_z)
 {
     if (bounds(f->first) || bounds(f->added))
-        finish_pixels(f, true, sums, addend, pixels, ret_y, ret_z);
+        finish_pixels(f, columns, true, sums, addend, pixels, ret_y, ret_z);
     else
-        finish_pixels(f, false, sums, addend, pixels, ret_y, ret_z);
+        finish_pixels(f, columns, false, sums, addend, pixels, ret_y, ret_z);
 }
 
 enum { VECTORS = 4 }; /* of a pixel at once: a tap is a loop's turn, whatever it loads */

@@ -49,10 +49,11 @@ static inline __attribute__((always_inline)) void store(float *to, __mmask16 mas
         _mm512_mask_storeu_ps(to, mask, y);
 }
 
+/* `left` channels from c on; whole: a vector or more. */
 static inline __attribute__((always_inline)) struct lanes lanes_of(const struct lq_finish *f, int c,
-                                                                   bool whole)
+                                                                   bool whole, int left)
 {
-    __mmask16 mask = lanes_left(f->channels - c);
+    __mmask16 mask = lanes_left(left);
     struct lanes l = {.mask = mask,
                       .offset = _mm512_setzero_si512(),
                       .scale = load(f->scale + c, mask, whole),
@@ -95,12 +96,12 @@ finish_vector(const struct lq_finish *f, const struct lanes *l, bool whole, bool
     store(ret_z, l->mask, whole, clamp(y, f->next));
 }
 
-/* 16 channels from c on, of `pixels` pixels. */
+/* The same of `pixels` pixels. */
 static inline __attribute__((always_inline)) void
-finish_lanes(const struct lq_finish *f, int c, bool whole, bool bounded, const int32_t *sums,
-             const float *addend, int pixels, float *ret_y, float *ret_z)
+finish_lanes(const struct lq_finish *f, int c, bool whole, int left, bool bounded,
+             const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
 {
-    const struct lanes l = lanes_of(f, c, whole);
+    const struct lanes l = lanes_of(f, c, whole, left);
     size_t at = (size_t)c, channels = (size_t)f->channels;
 
     for (int pixel = 0; pixel < pixels; pixel++, at += channels)
@@ -108,16 +109,16 @@ finish_lanes(const struct lq_finish *f, int c, bool whole, bool bounded, const i
                       ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
 }
 
-/* Whole vectors of channels, pixel by pixel. */
+/* Columns of whole vectors, pixel by pixel. */
 static inline __attribute__((always_inline)) void
-finish_pixels(const struct lq_finish *f, int whole, bool bounded, const int32_t *sums,
-              const float *addend, int pixels, float *ret_y, float *ret_z)
+finish_pixels(const struct lq_finish *f, struct lq_columns columns, bool bounded,
+              const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
 {
     size_t channels = (size_t)f->channels;
 
     for (int pixel = 0; pixel < pixels; pixel++) {
-        for (int c = 0; c < whole; c += LANES) {
-            const struct lanes l = lanes_of(f, c, true);
+        for (int c = columns.from; c < columns.to; c += LANES) {
+            const struct lanes l = lanes_of(f, c, true, LANES);
 
             finish_vector(f, &l, true, bounded, sums + c, addend ? addend + c : NULL,
                           ret_y ? ret_y + c : NULL, ret_z ? ret_z + c : NULL);
@@ -132,29 +133,31 @@ finish_pixels(const struct lq_finish *f, int whole, bool bounded, const int32_t 
 /* Few channels keep their factors in registers; maps of many are so large that they had better be
  * read and written in order. */
 static inline __attribute__((always_inline)) void finish(const struct lq_finish *given,
-                                                         bool bounded, const int32_t *sums,
-                                                         const float *addend, int pixels,
-                                                         float *ret_y, float *ret_z)
+                                                         struct lq_columns columns, bool bounded,
+                                                         const int32_t *sums, const float *addend,
+                                                         int pixels, float *ret_y, float *ret_z)
 {
     const struct lq_finish f = *given; /* what is stored cannot change it */
-    int whole = f.channels / LANES * LANES;
+    int rest = (columns.to - columns.from) % LANES, whole = columns.to - rest;
 
     if (f.channels > FEW_CHANNELS)
-        finish_pixels(&f, whole, bounded, sums, addend, pixels, ret_y, ret_z);
+        finish_pixels(&f, (struct lq_columns){columns.from, whole}, bounded, sums, addend, pixels,
+                      ret_y, ret_z);
     else
-        for (int c = 0; c < whole; c += LANES)
-            finish_lanes(&f, c, true, bounded, sums, addend, pixels, ret_y, ret_z);
-    if (whole < f.channels)
-        finish_lanes(&f, whole, false, bounded, sums, addend, pixels, ret_y, ret_z);
+        for (int c = columns.from; c < whole; c += LANES)
+            finish_lanes(&f, c, true, LANES, bounded, sums, addend, pixels, ret_y, ret_z);
+    if (rest > 0)
+        finish_lanes(&f, whole, false, rest, bounded, sums, addend, pixels, ret_y, ret_z);
 }
 
-void lq_finish_sums_avx512(const struct lq_finish *f, const int32_t *sums, const float *addend,
-                           int pixels, float *ret_y, float *ret_z)
+void lq_finish_sums_avx512(const struct lq_finish *f, struct lq_columns columns,
+                           const int32_t *sums, const float *addend, int pixels, float *ret_y,
+                           float *ret_z)
 {
     if (bounds(f->first) || bounds(f->added))
-        finish(f, true, sums, addend, pixels, ret_y, ret_z);
+        finish(f, columns, true, sums, addend, pixels, ret_y, ret_z);
     else
-        finish(f, false, sums, addend, pixels, ret_y, ret_z);
+        finish(f, columns, false, sums, addend, pixels, ret_y, ret_z);
 }
 
 /* Taps from..to-1 of each line. */
