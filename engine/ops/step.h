@@ -133,7 +133,7 @@ void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_pool_
 
 /* Splits rows of an output map into tiles of whole rows, about LQ_TILE_PIXELS pixels each, whatever
  * the number of threads. */
-#define LQ_TILE_PIXELS 256
+#define LQ_TILE_PIXELS 400
 struct lq_tiling {
     int rows; /* of a tile; the last one may have fewer */
     int tiles;
