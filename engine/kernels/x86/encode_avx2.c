@@ -198,6 +198,39 @@ static void store_some_nibbles(__m128i bytes, int left, uint8_t *to)
     memcpy(to, all, (size_t)count);
 }
 
+/* `left` values, at most PACKED of them count; *channel is that of the first one, then of the one
+ * behind them. */
+static inline __attribute__((always_inline)) void
+encode_fours(const struct lq_encode *e, const int bits, const bool floats, const bool nibbles,
+             const __m256i map, int *channel, const uint8_t *values, int left, uint8_t *to)
+{
+    __m256i counts[4];
+
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++, values += LANES * sizeof(float)) {
+        counts[i] = left >= PACKED
+                        ? count_eight(e, bits, floats, values, *channel)
+                        : count_some(e, bits, floats, values, *channel, left - i * LANES);
+        *channel = *channel + LANES < e->channels ? *channel + LANES : 0;
+    }
+    __m256i fours = pick(counts, bits, floats, map);
+    if (nibbles) {
+        __m128i bytes = pack_nibbles(fours);
+
+        if (left >= PACKED)
+            _mm_storel_epi64((void *)to, bytes);
+        else
+            store_some_nibbles(bytes, left, to);
+    } else {
+        __m256i bytes = pack_bytes(fours);
+
+        if (left >= PACKED)
+            _mm256_storeu_si256((void *)to, bytes);
+        else
+            memcpy(to, &bytes, (size_t)left);
+    }
+}
+
 /* `count` values from channel `channel` on; eight of them are of one pixel. */
 static inline __attribute__((always_inline)) void
 encode_values(const struct lq_encode *e, const int bits, const bool floats, const bool nibbles,
@@ -205,37 +238,13 @@ encode_values(const struct lq_encode *e, const int bits, const bool floats, cons
 {
     const __m256i map = entry_map(e, nibbles);
 
-    for (int at = 0; at < count; at += PACKED) {
-        int left = count - at;
-        __m256i counts[4];
-
-        for (int i = 0; i < 4; i++, values += LANES * sizeof(float)) {
-            counts[i] = left >= PACKED
-                            ? count_eight(e, bits, floats, values, channel)
-                            : count_some(e, bits, floats, values, channel, left - i * LANES);
-            channel += LANES;
-            if (channel >= e->channels)
-                channel = 0;
-        }
-        __m256i fours = pick(counts, bits, floats, map);
-        if (nibbles) {
-            __m128i bytes = pack_nibbles(fours);
-
-            if (left >= PACKED)
-                _mm_storel_epi64((void *)to, bytes);
-            else
-                store_some_nibbles(bytes, left, to);
-            to += PACKED_NIBBLES;
-        } else {
-            __m256i bytes = pack_bytes(fours);
-
-            if (left >= PACKED)
-                _mm256_storeu_si256((void *)to, bytes);
-            else
-                memcpy(to, &bytes, (size_t)left);
-            to += PACKED;
-        }
+    for (; count >= PACKED; count -= PACKED) {
+        encode_fours(e, bits, floats, nibbles, map, &channel, values, PACKED, to);
+        values += PACKED * sizeof(float);
+        to += nibbles ? PACKED_NIBBLES : PACKED;
     }
+    if (count > 0)
+        encode_fours(e, bits, floats, nibbles, map, &channel, values, count, to);
 }
 
 /* Pixels of whole vectors are one long pixel. */
