@@ -319,6 +319,22 @@ static inline size_t lq_row_offset(const struct lq_rows *rows, int row)
     return (size_t)(row / rows->width) * rows->line + (size_t)(row % rows->width) * rows->step;
 }
 
+/* Where `count` rows of bytes from row `first` on start. */
+static inline void lq_rows_at(const struct lq_rows *rows, const uint8_t *a, int first, int count,
+                              const uint8_t **ret_rows)
+{
+    const uint8_t *line = a + (size_t)(first / rows->width) * rows->line;
+    int x = first % rows->width;
+
+    for (int i = 0; i < count; i++) {
+        ret_rows[i] = line + (size_t)x * rows->step;
+        if (++x == rows->width) {
+            x = 0;
+            line += rows->line;
+        }
+    }
+}
+
 static inline size_t lq_encode_pixel_bytes(const struct lq_encode *e)
 {
     size_t channels = (size_t)e->channels;

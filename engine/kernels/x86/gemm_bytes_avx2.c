@@ -227,10 +227,9 @@ static void load_block(struct block *b, int row, int count)
     const struct lq_bytes *p = b->p;
 
     b->rows = count;
-    for (int i = 0; i < count; i++) {
-        b->a[i] = p->a + lq_row_offset(&p->rows, row + i);
+    lq_rows_at(&p->rows, p->a, row, count, b->a);
+    for (int i = 0; i < count; i++)
         b->sums[i] = p->sums + (size_t)(row + i) * p->stride;
-    }
     for (int i = count; i < count + ROWS - 1; i++)
         b->a[i] = b->a[count - 1];
 }

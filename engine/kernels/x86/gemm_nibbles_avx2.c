@@ -364,8 +364,8 @@ static void load_block(struct block *b, int row, int count, const uint32_t *pops
     const struct lq_nibbles *p = b->p;
 
     b->pixels = count;
+    lq_rows_at(&p->rows, p->a, row, count, b->a);
     for (int i = 0; i < count; i++) {
-        b->a[i] = p->a + lq_row_offset(&p->rows, row + i);
         b->sums[i] = p->sums + (size_t)(row + i) * p->stride;
         b->pops[i] = (int32_t)pops[i];
     }
