@@ -80,9 +80,18 @@ static int64_t now_ns(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+static bool has_work(struct lq_pool *pool)
+{
+    for (int i = 0; i < pool->threads; i++)
+        if (has_items(atomic_load(&pool->ranges[i].ticket)))
+            return true;
+    return false;
+}
+
+/* Who is late for a loop waits on: there may be more threads than CPUs. */
 static bool work_or_stop(struct lq_pool *pool, int last)
 {
-    return atomic_load(&pool->loop) != last || atomic_load(&pool->stopping);
+    return (atomic_load(&pool->loop) != last && has_work(pool)) || atomic_load(&pool->stopping);
 }
 
 static bool all_done(struct lq_pool *pool, int items)
