@@ -183,7 +183,7 @@ struct lq_finish {
     struct lq_clamp first, added, next;
 };
 /* All arrays are [pixels][channels]. addend, ret_y, ret_z: NULL where there is none, or it is not
- * wanted. ret_y may be addend, ret_z may lie where sums does. */
+ * wanted; other columns stay as they are. ret_y may be addend, ret_z may lie where sums does. */
 typedef void lq_finish_sums(const struct lq_finish *finish, struct lq_columns columns,
                             const int32_t *sums, const float *addend, int pixels, float *ret_y,
                             float *ret_z);

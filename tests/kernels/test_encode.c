@@ -126,7 +126,8 @@ END_TEST
 START_TEST(columns_by_columns)
 {
     for (int trial = 0; trial < 40; trial++) {
-        int pixels = rand() % MAX_PIXELS + 1, forms = _i <= LQ_NIBBLE_BITS ? 5 : LQ_CODE_HALVES;
+        int forms = _i <= LQ_NIBBLE_BITS ? LQ_CODE_NIBBLES + 1 : LQ_CODE_HALVES;
+        int pixels = rand() % MAX_PIXELS + 1;
         int32_t sums[MAX_PIXELS * MAX_CHANNELS];
         uint8_t whole[MAX_PIXELS * MAX_CHANNELS * 2], parts[sizeof(whole)];
 
