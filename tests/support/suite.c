@@ -6,7 +6,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
+
+static unsigned *next_seed; /* in memory that tests share: each runs in a fork */
+
+static void seed_test(void)
+{
+    srand((*next_seed)++);
+}
 
 int suite_main(const char *name, TCase *tests)
 {
@@ -15,8 +23,15 @@ int suite_main(const char *name, TCase *tests)
     Suite *suite = suite_create(name);
 
     printf("seed %u\n", seed);
-    fflush(stdout); /* each test runs in a fork that would print it again */
-    srand(seed);
+    fflush(stdout); /* the forks would print it again */
+    next_seed =
+        mmap(NULL, sizeof(*next_seed), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (next_seed == MAP_FAILED) {
+        perror("mmap");
+        return 1;
+    }
+    *next_seed = seed;
+    tcase_add_checked_fixture(tests, seed_test, NULL);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
 

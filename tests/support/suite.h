@@ -8,8 +8,9 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* Seeds rand() from LQ_SEED or the clock and prints the seed, runs the tests, prints "N passed, N
- * failed" and returns main's exit status. */
+/* Runs the tests, prints "N passed, N failed" and returns main's exit status. Each test, and each
+ * turn of a looped one, has its own seed of rand(): that of the first is LQ_SEED or the clock, and
+ * printed. */
 int suite_main(const char *name, TCase *tests);
 
 /* A random number of 0..bound - 1, by the seed that the suite has printed. */
