@@ -566,6 +566,7 @@ START_TEST(nibbles_by_windows)
             .pairs = (uint16_t *)(void *)pairs.bytes};
         put_weights(&nibbles, lanes, w.bytes, (int32_t *)(void *)basis.bytes,
                     (uint16_t *)(void *)pairs.bytes);
+        memset(got.bytes, 0x5a, count * 4);
         kernels.gemm_nibbles(&nibbles);
         ck_assert_msg(tier == LQ_CPU_C || memcmp(got.bytes, expected.bytes, count * 4) == 0,
                       "%s: %d bits, %d columns, %dx%d taps of %d bytes, %d lines of %d",
@@ -579,6 +580,52 @@ START_TEST(nibbles_by_windows)
     }
     unguard(&a);
     unguard(&pairs);
+    unguard(&expected);
+    unguard(&got);
+}
+END_TEST
+
+/* Windows of a convolution's padded lines, long and short ones, that overlap or do not: what the
+ * reference makes of them. */
+START_TEST(bytes_by_windows)
+{
+    int n = rand() % 72 + 1, step = _i % 3 ? 64 * (rand() % 2 + 1) : 4 * (rand() % 20 + 1);
+    int taps_w = rand() % 3 + 1, taps_h = rand() % 3 + 1, stride = rand() % 2 + 1;
+    int width = rand() % (_i % 2 ? 16 : 60) + 1, lines = rand() % 9 + 1;
+    int line_pixels = (width - 1) * stride + taps_w + rand() % 3;
+    size_t line = (size_t)(line_pixels * step), length = (size_t)(taps_h * taps_w * step);
+    struct lq_rows rows = {
+        lines, width, taps_h, taps_w * step, (size_t)stride * line, (size_t)(stride * step), line};
+    size_t count = (size_t)lines * (size_t)width * (size_t)n;
+    size_t room = lq_row_offset(&rows, lines * width - 1) + (size_t)(taps_h - 1) * rows.gap +
+                  (size_t)rows.run;
+    struct guarded a = guard(room), expected = guard(count * 4), got = guard(count * 4);
+
+    for (size_t i = 0; i < room; i++)
+        a.bytes[i] = (uint8_t)(rand() % 64);
+    for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
+        struct lq_kernels kernels;
+
+        if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) != tier)
+            continue;
+        size_t lanes = (size_t)kernels.bytes_lanes, columns = (size_t)lq_panels(n, (int)lanes);
+        struct guarded w = guard(columns * lanes * length);
+
+        for (size_t col = 0; col < (size_t)n; col++)
+            for (size_t k = 0; k < length; k++)
+                w.bytes[((col / lanes * length + k / 4 * 4) * lanes) + col % lanes * 4 + k % 4] =
+                    (uint8_t)((int)((col * 7 + k * 13) * (k + 3) % 67) - 33);
+        memset(got.bytes, 0x5a, count * 4);
+        kernels.gemm_bytes(&(struct lq_bytes){
+            n, rows, a.bytes, (const int8_t *)w.bytes,
+            (int32_t *)(void *)(tier == LQ_CPU_C ? expected.bytes : got.bytes), (size_t)n, 0});
+        ck_assert_msg(tier == LQ_CPU_C || memcmp(got.bytes, expected.bytes, count * 4) == 0,
+                      "%s: %d columns, %dx%d taps of %d bytes, stride %d, %d lines of %d",
+                      lq_cpu_tier_name((enum lq_cpu_tier)tier), n, taps_h, taps_w, step, stride,
+                      lines, width);
+        unguard(&w);
+    }
+    unguard(&a);
     unguard(&expected);
     unguard(&got);
 }
@@ -603,6 +650,7 @@ int main(void)
     tcase_add_loop_test(tests, wide_lines, 1, 9);
     tcase_add_loop_test(tests, tiers_agree, 1, MAX_BITS + 1);
     tcase_add_loop_test(tests, nibbles_by_windows, 0, 200);
+    tcase_add_loop_test(tests, bytes_by_windows, 0, 200);
     tcase_add_test(tests, hand_computed);
     return suite_main("gemm", tests);
 }

@@ -188,6 +188,64 @@ static void one_panel(const struct lq_product *p, const struct shape *shape,
     STORE(2, block[1], 0, columns);
 }
 
+/* Three blocks by one panel: an odd number of them needs none that is computed twice. */
+static void three_blocks(const struct lq_product *p, const struct shape *shape,
+                         const struct block block[3], const uint8_t *w, int columns)
+{
+    int32_t partial[TILE_ROWS][LANES];
+    size_t piece_size = shape->piece * LANES;
+
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    for (int run = 0; run < p->runs; run++)
+        for (size_t k = 0; k < p->run; k += shape->piece, w += piece_size) {
+            size_t at = (size_t)run * p->gap + k;
+
+            _tile_loadd(6, w, TILE_BYTES);
+            _tile_loadd(4, block[0].a + at, p->step);
+            _tile_dpbusd(0, 4, 6);
+            _tile_loadd(5, block[1].a + at, p->step);
+            _tile_dpbusd(1, 5, 6);
+            _tile_loadd(4, block[2].a + at, p->step);
+            _tile_dpbusd(2, 4, 6);
+        }
+    STORE(0, block[0], 0, columns);
+    STORE(1, block[1], 0, columns);
+    STORE(2, block[2], 0, columns);
+}
+
+/* All rows by one panel, or by two where there are more than LANES columns. */
+static void multiply_panels(const struct lq_product *p, const struct shape *shape, int col)
+{
+    const uint8_t *w = p->w + (size_t)(col / LANES) * shape->panel_size;
+    int columns = p->n - col, blocks = shape->lines * shape->tiles;
+
+    for (int index = 0; index < blocks;) {
+        struct block some[3];
+        int rest = blocks - index, count = rest == 3 ? 3 : 2;
+
+        for (int i = 0; i < count; i++) {
+            /* a single block is its own partner */
+            some[i] = block_at(p, shape, i < rest ? index + i : index);
+            some[i].sums += col;
+        }
+        if (count == 3 && columns > LANES) {
+            three_blocks(p, shape, some, w, LANES);
+            for (int i = 0; i < count; i++)
+                some[i].sums += LANES;
+            three_blocks(p, shape, some, w + shape->panel_size, columns - LANES);
+        } else if (count == 3) {
+            three_blocks(p, shape, some, w, columns);
+        } else if (columns > LANES) {
+            two_panels(p, shape, some, w, columns);
+        } else {
+            one_panel(p, shape, some, w, columns);
+        }
+        index += count;
+    }
+}
+
 void lq_gemm_bytes_amx(const struct lq_bytes *bytes)
 {
     struct lq_product product = lq_product_of_bytes(bytes);
@@ -201,22 +259,7 @@ void lq_gemm_bytes_amx(const struct lq_bytes *bytes)
         return;
     }
     configure(&shape);
-    for (int col = 0; col < p->n; col += 2 * LANES) {
-        const uint8_t *w = p->w + (size_t)(col / LANES) * shape.panel_size;
-        int left = p->n - col, blocks = shape.lines * shape.tiles;
-
-        for (int index = 0; index < blocks; index += 2) {
-            /* an odd last block is its own partner */
-            struct block pair[2] = {block_at(p, &shape, index),
-                                    block_at(p, &shape, index + 1 < blocks ? index + 1 : index)};
-
-            pair[0].sums += col;
-            pair[1].sums += col;
-            if (left > LANES)
-                two_panels(p, &shape, pair, w, left);
-            else
-                one_panel(p, &shape, pair, w, left);
-        }
-    }
+    for (int col = 0; col < p->n; col += 2 * LANES)
+        multiply_panels(p, &shape, col);
     _tile_release();
 }
