@@ -209,6 +209,7 @@ static bool run_steps(struct batch *batch, const uint8_t *pixels, int worker, st
         struct lq_run run = {.output = values + program->offsets[step->output_slot],
                              .pool = pool,
                              .scratch = scratch,
+                             .scratch_pitch = program->scratch_bytes,
                              .integers =
                                  runner->observe && step->integer ? runner->integers : NULL};
 

@@ -51,7 +51,7 @@ static void run_tile(void *context, int tile, int worker)
     const struct state *state = work->step->state;
     const struct lq_conv_geometry *g = &state->geometry;
     int first = tile * g->tiling.rows, last = first + g->tiling.rows;
-    float *rows = (float *)(work->run->scratch + (size_t)worker * work->step->scratch_bytes);
+    float *rows = (float *)(work->run->scratch + (size_t)worker * work->run->scratch_pitch);
     const float *input = work->run->inputs[0];
     float *output =
         (float *)work->run->output + (size_t)first * (size_t)g->out.width * (size_t)g->out.channels;

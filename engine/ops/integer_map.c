@@ -140,7 +140,7 @@ static void run_item(void *context, int item, int worker)
 {
     const struct work *work = context;
     const struct lq_integer_map *m = work->step->state;
-    uint8_t *scratch = work->run->scratch + (size_t)worker * work->step->scratch_bytes;
+    uint8_t *scratch = work->run->scratch + (size_t)worker * work->run->scratch_pitch;
     struct lq_map_part part = {0, m->out.height, {0, m->map.channels}};
 
     if (work->by_columns)

@@ -52,7 +52,8 @@ struct lq_run {
     void *output;
     float *extra;         /* NULL, or where step->extra goes */
     struct lq_pool *pool; /* NULL: alone */
-    uint8_t *scratch;     /* step->scratch_bytes for each of the pool's workers */
+    uint8_t *scratch;     /* step->scratch_bytes for each of the pool's workers, which lie */
+    size_t scratch_pitch; /* so far apart: as far for every step, each core keeps its own */
     int32_t *integers;    /* NULL, or where an integer convolution also leaves its sums
                              [pixels][out_channels] as they are before the epilogue */
 };
