@@ -3,9 +3,10 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A value lives from the step that makes it to the last one that reads it. In the order of birth
- * each value takes the lowest room that no living value occupies (first fit). Networks are narrow,
- * so the result is close to the largest sum of values alive at once. The sum at a block's end may
- * take the place of its addend: a map that is read and written once moves half as much memory.
+ * each value takes the place of one that is dead, or else the lowest room that no living value
+ * occupies (first fit). Networks are narrow, so the result is close to the largest sum of values
+ * alive at once. The sum at a block's end may take the place of its addend: a map that is read and
+ * written once moves half as much memory.
  */
 #include "graph/plan.h"
 
@@ -15,6 +16,7 @@
 #include "base/status.h"
 
 #define MAX_BYTES ((size_t)4 << 30) /* of one image's values and scratch */
+#define MAX_TRIES 8                 /* of one value: there may be thousands */
 
 struct life {
     int born, dies; /* steps */
@@ -70,6 +72,39 @@ static void place(const struct life *lives, int count, struct life *life)
     life->placed = true;
 }
 
+/* The value that died last, before number `before` of the steps, of those that `life` has room in;
+ * NULL: there is none. */
+static const struct life *last_dead(const struct life *lives, int count, const struct life *life,
+                                    int before)
+{
+    const struct life *last = NULL;
+
+    for (int i = 0; i < count; i++)
+        if (lives[i].placed && lives[i].dies < before && lives[i].bytes >= life->bytes &&
+            (!last || lives[i].dies > last->dies))
+            last = &lives[i];
+    return last;
+}
+
+/* In the middle of a dead value: what a thread makes of it lies where its part of the other was, in
+ * the cache of its core. False: there is no room in the last ones. */
+static bool inherit(const struct life *lives, int count, struct life *life)
+{
+    const struct life *dead;
+    int before = life->born;
+
+    for (int tries = 0; tries < MAX_TRIES; tries++, before = dead->dies) {
+        dead = last_dead(lives, count, life, before);
+        if (!dead)
+            return false;
+        life->offset = dead->offset + (dead->bytes - life->bytes) / 2 / LQ_ALIGNMENT * LQ_ALIGNMENT;
+        life->placed = met(lives, count, life, NULL) == NULL;
+        if (life->placed)
+            return true;
+    }
+    return false;
+}
+
 /* Where the addend lies that nobody reads after the step which makes the value; false: not there.
  */
 static bool replace(const struct lq_program *program, const struct life *lives, int value,
@@ -107,7 +142,7 @@ int lq_plan_buffers(struct lq_program *program, bool keep, struct lq_error *erro
         if (life->bytes == 0)
             continue; /* taken over: never stored */
         life->bytes = lq_size_round_up(life->bytes, LQ_ALIGNMENT);
-        if (!replace(program, lives, i, life))
+        if (!replace(program, lives, i, life) && !inherit(lives, count, life))
             place(lives, count, life);
         program->offsets[i] = life->offset;
         if (life->offset + life->bytes > program->buffer_bytes)
