@@ -6,23 +6,52 @@
 
 #include "ops/step.h"
 
-/* Inputs side by side along an axis: for every index before the axis, a run of each input. */
-static void concat_run(const struct lq_step *step, const struct lq_run *run)
-{
-    int axis = step->attributes->axis;
-    size_t outer = 1, to = 0;
-    float *output = run->output;
+struct work {
+    const struct lq_step *step;
+    const struct lq_run *run;
+};
 
-    for (int i = 0; i < axis; i++)
-        outer *= (size_t)step->output.shape.dims[i];
-    for (size_t index = 0; index < outer; index++)
+/* Inputs side by side along an axis: for every index before the axis, a run of each input. These
+ * are the indices from..to-1 of `outer`. */
+static void concat(const struct work *work, size_t from, size_t to, size_t outer)
+{
+    const struct lq_step *step = work->step;
+    size_t whole = (size_t)lq_shape_elements(&step->output.shape) / outer;
+    float *output = (float *)work->run->output + from * whole;
+
+    for (size_t index = from; index < to; index++)
         for (int i = 0; i < step->input_count; i++) {
             size_t length = (size_t)lq_shape_elements(&step->inputs[i].shape) / outer;
 
-            memcpy(output + to, (const float *)run->inputs[i] + index * length,
+            memcpy(output, (const float *)work->run->inputs[i] + index * length,
                    length * sizeof(float));
-            to += length;
+            output += length;
         }
+}
+
+/* Of a map, along any axis but the first. */
+static void concat_row(void *context, int row, int worker)
+{
+    const struct work *work = context;
+    struct lq_map map = lq_shape_map(&work->step->output.shape);
+    size_t y = (size_t)row, columns = work->step->attributes->axis == 1 ? 1 : (size_t)map.width;
+
+    (void)worker;
+    concat(work, y * columns, (y + 1) * columns, (size_t)map.height * columns);
+}
+
+static void concat_run(const struct lq_step *step, const struct lq_run *run)
+{
+    struct work work = {step, run};
+    size_t outer = 1;
+
+    if (step->output.shape.rank == 3 && step->attributes->axis > 0) {
+        lq_step_rows(step, run, concat_row, &work);
+        return;
+    }
+    for (int i = 0; i < step->attributes->axis; i++)
+        outer *= (size_t)step->output.shape.dims[i];
+    concat(&work, 0, outer, outer);
 }
 
 int lq_concat_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
