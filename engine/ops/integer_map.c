@@ -13,7 +13,7 @@
 #define MIN_PARALLEL_MACS 1000000
 
 /* A layer of so many times more weights than inputs takes longer to read those (measured). */
-#define MANY_WEIGHTS 4
+#define MANY_WEIGHTS 16
 
 struct work {
     const struct lq_step *step;
