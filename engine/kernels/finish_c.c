@@ -53,12 +53,12 @@ static inline int32_t window_max(const struct lq_sums_pool *p, const int32_t *su
 
 void lq_pool_sums_c(const struct lq_sums_pool *p, const int32_t *sums, int32_t *ret_sums)
 {
-    for (int out = 0; out < p->out_width; out++) {
+    for (int out = 0; out < p->out_width; out++, ret_sums += p->channels) {
         int start = out * p->stride - p->pad, end = start + p->kernel;
         int from = start < 0 ? 0 : start, to = end > p->width ? p->width : end;
 
-        for (int c = 0; c < p->channels; c++)
-            *ret_sums++ = window_max(p, sums + c, from, to, p->signs ? p->signs[c] : 1);
+        for (int c = p->columns.from; c < p->columns.to; c++)
+            ret_sums[c] = window_max(p, sums + c, from, to, p->signs ? p->signs[c] : 1);
     }
 }
 

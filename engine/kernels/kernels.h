@@ -189,12 +189,13 @@ typedef void lq_finish_sums(const struct lq_finish *finish, struct lq_columns co
                             float *ret_z);
 
 /* Maximum of sums over a window that slides along `lines` lines of `width` pixels; taps beyond a
- * line's ends do not count, and no window lies there altogether. */
+ * line's ends do not count, and no window lies there altogether. Other columns stay. */
 struct lq_sums_pool {
     int channels, lines, width, out_width;
-    int kernel, stride, pad; /* along a line */
-    size_t line;             /* elements from one line to the next */
-    const int32_t *signs;    /* [channels], 1 or -1: of -1 the minimum; NULL: all are 1 */
+    struct lq_columns columns; /* of the channels; the first a multiple of LQ_COLUMN_STEP */
+    int kernel, stride, pad;   /* along a line */
+    size_t line;               /* elements from one line to the next */
+    const int32_t *signs;      /* [channels], 1 or -1: of -1 the minimum; NULL: all are 1 */
 };
 typedef void lq_pool_sums(const struct lq_sums_pool *pool, const int32_t *sums, int32_t *ret_sums);
 

@@ -26,6 +26,7 @@ struct work {
 /* Computed rows of sums, of which a pool's next windows need some again. */
 struct band {
     int32_t *sums;
+    struct lq_columns columns;
     int from, to; /* rows of the map that are there */
 };
 
@@ -84,7 +85,7 @@ static void extend(const struct lq_integer_map *m, const struct lq_run *run, str
                    int from, int to, int end, uint8_t *scratch)
 {
     int keep = band->to > from ? band->to - from : 0, room;
-    struct lq_map_part part = {from + keep, end, {0, m->map.channels}};
+    struct lq_map_part part = {from + keep, end, band->columns};
 
     if (to <= band->to)
         return;
@@ -97,16 +98,16 @@ static void extend(const struct lq_integer_map *m, const struct lq_run *run, str
     band->to = part.last;
 }
 
-/* Rows first..last-1 of what is stored. */
-static void run_pooled(const struct lq_integer_map *m, const struct lq_run *run, int first,
-                       int last, uint8_t *scratch)
+/* Rows of what is stored. */
+static void run_pooled(const struct lq_integer_map *m, const struct lq_run *run,
+                       const struct lq_map_part *part, uint8_t *scratch)
 {
-    struct lq_columns all = {0, m->map.channels};
-    struct band band = {.sums = (int32_t *)(void *)(scratch + m->sums_offset)};
+    struct band band = {(int32_t *)(void *)(scratch + m->sums_offset), part->columns, 0, 0};
     int32_t *pooled = (int32_t *)(void *)(scratch + m->pooled_offset);
-    int end =
-        clip((last - 1) * m->pool.stride_h - m->pool.pad_top + m->pool.kernel_h, m->map.height);
+    int end = clip((part->last - 1) * m->pool.stride_h - m->pool.pad_top + m->pool.kernel_h,
+                   m->map.height);
     struct lq_sums_pool pool = {.channels = m->map.channels,
+                                .columns = part->columns,
                                 .width = m->map.width,
                                 .out_width = m->out.width,
                                 .kernel = m->pool.kernel_w,
@@ -115,14 +116,14 @@ static void run_pooled(const struct lq_integer_map *m, const struct lq_run *run,
                                 .line = row_sums(m),
                                 .signs = m->epilogue.signs};
 
-    for (int y = first; y < last; y++) {
+    for (int y = part->first; y < part->last; y++) {
         int start = y * m->pool.stride_h - m->pool.pad_top;
         int from = clip(start, m->map.height), to = clip(start + m->pool.kernel_h, m->map.height);
 
         extend(m, run, &band, from, to, end, scratch);
         pool.lines = to - from;
         m->kernels.pool_sums(&pool, band.sums + (size_t)(from - band.from) * row_sums(m), pooled);
-        lq_epilogue_run(&m->epilogue, run, all, (size_t)y * (size_t)m->out.width, pooled,
+        lq_epilogue_run(&m->epilogue, run, part->columns, (size_t)y * (size_t)m->out.width, pooled,
                         m->out.width);
     }
 }
@@ -149,7 +150,7 @@ static void run_item(void *context, int item, int worker)
     else
         cut(m->out.height, m->row_step, item, work->items, &part.first, &part.last);
     if (m->pools)
-        run_pooled(m, work->run, part.first, part.last, scratch);
+        run_pooled(m, work->run, &part, scratch);
     else
         run_tile(m, work, &part, scratch);
 }
@@ -174,18 +175,20 @@ static double excess(int parts, int threads)
 }
 
 /* Parts of columns need all of the input prepared each, parts of rows all of the weights. Floats
- * stay with those who have their rows: a thread that writes every other stretch of a line has those
- * between fetched, too, and taken from the cache of the one who writes them. */
+ * stay with those who have their rows, but for the few that a pool leaves: a thread that writes
+ * every other stretch of a line has those between fetched, too, and taken from the cache of the one
+ * who writes them. */
 static bool prefers_columns(const struct lq_integer_map *m, int threads)
 {
     const double costs = 1.05;
-    int steps = lq_ceil_div(m->map.height, m->row_step);
+    int steps = lq_ceil_div(m->out.height, m->row_step);
     double columns;
 
-    if (threads == 1 || m->pools || m->column_step == 0 || m->tile_rows < m->map.height)
+    if (threads == 1 || m->column_step == 0 || m->tile_rows < m->map.height)
         return false;
     columns = excess(lq_ceil_div(m->map.channels, m->column_step), threads);
-    return excess(steps, threads) >= (m->many_weights && m->epilogue.by_sums ? 1 : costs) * columns;
+    return excess(steps, threads) >=
+           (m->many_weights && (m->epilogue.by_sums || m->pools) ? 1 : costs) * columns;
 }
 
 /* Every thread gets as much as any other, give or take a row or a step of columns. A pool's bands
@@ -199,7 +202,7 @@ static void integer_map_run(const struct lq_step *step, const struct lq_run *run
 
     if (work.by_columns)
         parts = lq_ceil_div(m->map.channels, m->column_step);
-    if (work.by_columns && !m->epilogue.by_sums)
+    if (work.by_columns && !m->epilogue.by_sums && !m->pools)
         work.shared = (int32_t *)(void *)(run->scratch + m->sums_offset); /* the first worker's */
     if (!work.by_columns && !m->pools)
         work.items = lq_ceil_div(lq_ceil_div(m->map.height, m->tile_rows), threads) * threads;

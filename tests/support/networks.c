@@ -255,7 +255,7 @@ struct lq_graph *network_uneven(struct lq_rng *rng, int w_bits, int a_bits)
 {
     struct builder b = {.rng = rng, .w_bits = w_bits, .a_bits = a_bits};
     struct lq_shape input = {3, {7, 5, 3}};
-    int value, main;
+    int value, main, q;
 
     ck_assert_int_eq(lq_graph_create(&b.graph, NULL), LQ_OK);
     ck_assert_int_eq(lq_graph_add_input(b.graph, "input", &input, NULL), LQ_OK);
@@ -264,7 +264,11 @@ struct lq_graph *network_uneven(struct lq_rng *rng, int w_bits, int a_bits)
     value = add_two(&b, batch_norm(&b, main, 64), value);
     value = conv(&b, activate(&b, value), 72, 1, 1, true);
     value = conv(&b, activate(&b, value), 72, 1, 1, true);
-    value = unary(&b, LQ_OP_RELU, batch_norm(&b, value, 72));
+    q = activate(&b, value);
+    main = max_pool(&b, conv(&b, q, 72, 1, 1, true), 3); /* codes */
+    main = conv(&b, activate(&b, main), 72, 1, 1, true);
+    value = max_pool(&b, conv(&b, q, 72, 1, 1, true), 3); /* floats */
+    value = unary(&b, LQ_OP_RELU, batch_norm(&b, add_two(&b, main, value), 72));
     value = dense(&b, quantize(&b, flatten(&b, value)), 405, true);
     value = dense(&b, value, 5, false);
     ck_assert_int_eq(lq_graph_finish(b.graph, value, NULL), LQ_OK);

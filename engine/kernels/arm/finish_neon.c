@@ -92,19 +92,20 @@ static inline int32_t channel_max(const struct lq_sums_pool *p, const int32_t *s
 
 void lq_pool_sums_neon(const struct lq_sums_pool *p, const int32_t *sums, int32_t *ret_sums)
 {
-    int full = p->channels / LANES * LANES;
+    int first_column = p->columns.from, columns = p->columns.to - first_column;
+    int full = first_column + columns / LANES * LANES;
 
     for (int out = 0; out < p->out_width; out++, ret_sums += p->channels) {
         int start = out * p->stride - p->pad, end = start + p->kernel;
         int from = start < 0 ? 0 : start, to = end > p->width ? p->width : end;
         const int32_t *first = sums + (size_t)from * (size_t)p->channels;
 
-        for (int c = 0; c < full; c += LANES) {
+        for (int c = first_column; c < full; c += LANES) {
             int32x4_t signs = p->signs ? vld1q_s32(p->signs + c) : vdupq_n_s32(1);
 
             vst1q_s32(ret_sums + c, window_max(p, first + c, to - from, signs));
         }
-        for (int c = full; c < p->channels; c++)
+        for (int c = full; c < p->columns.to; c++)
             ret_sums[c] = channel_max(p, first + c, to - from, p->signs ? p->signs[c] : 1);
     }
 }

@@ -153,16 +153,16 @@ static inline __attribute__((always_inline)) void pool_lanes(const struct lq_sum
 void lq_pool_sums_avx2(const struct lq_sums_pool *p, const int32_t *sums, int32_t *ret_sums)
 {
     for (int out = 0; out < p->out_width; out++, ret_sums += p->channels) {
-        int start = out * p->stride - p->pad, end = start + p->kernel, c = 0;
+        int start = out * p->stride - p->pad, end = start + p->kernel, c = p->columns.from;
         int from = start < 0 ? 0 : start, to = end > p->width ? p->width : end;
         const int32_t *window = sums + (size_t)from * (size_t)p->channels;
 
-        for (; c + VECTORS * LANES <= p->channels; c += VECTORS * LANES)
+        for (; c + VECTORS * LANES <= p->columns.to; c += VECTORS * LANES)
             pool_lanes(p, window, to - from, c, VECTORS, LANES, ret_sums);
-        for (; c + LANES <= p->channels; c += LANES)
+        for (; c + LANES <= p->columns.to; c += LANES)
             pool_lanes(p, window, to - from, c, 1, LANES, ret_sums);
-        if (c < p->channels)
-            pool_lanes(p, window, to - from, c, 1, p->channels - c, ret_sums);
+        if (c < p->columns.to)
+            pool_lanes(p, window, to - from, c, 1, p->columns.to - c, ret_sums);
     }
 }
 

@@ -164,7 +164,7 @@ void lq_finish_sums_avx512(const struct lq_finish *f, struct lq_columns columns,
 static inline void pool_lanes(const struct lq_sums_pool *p, const int32_t *sums, int from, int to,
                               int c, int32_t *ret_sums)
 {
-    __mmask16 mask = lanes_left(p->channels - c), minus = 0;
+    __mmask16 mask = lanes_left(p->columns.to - c), minus = 0;
     __m512i most = _mm512_set1_epi32(INT32_MIN), zero = _mm512_setzero_si512();
 
     if (p->signs)
@@ -198,13 +198,13 @@ static inline void pool_whole(const struct lq_sums_pool *p, const int32_t *sums,
 
 void lq_pool_sums_avx512(const struct lq_sums_pool *p, const int32_t *sums, int32_t *ret_sums)
 {
-    bool whole = !p->signs && p->channels % LANES == 0;
+    bool whole = !p->signs && (p->columns.to - p->columns.from) % LANES == 0;
 
     for (int out = 0; out < p->out_width; out++, ret_sums += p->channels) {
         int start = out * p->stride - p->pad, end = start + p->kernel;
         int from = start < 0 ? 0 : start, to = end > p->width ? p->width : end;
 
-        for (int c = 0; c < p->channels; c += LANES)
+        for (int c = p->columns.from; c < p->columns.to; c += LANES)
             if (whole)
                 pool_whole(p, sums + c, from, to, ret_sums + c);
             else
