@@ -10,7 +10,7 @@
 #include "base/status.h"
 
 /* Waking another thread takes about as long as this many products: less stays on one thread. */
-#define MIN_PARALLEL_MACS 1000000
+#define MIN_PARALLEL_MACS 400000
 
 /* A layer of so many times more weights than inputs takes longer to read those (measured). */
 #define MANY_WEIGHTS 16
