@@ -2,15 +2,17 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A loop's items are dealt out in ranges, one for each thread. One atomic number, a range's ticket,
- * holds where it ends and which item is next: whoever adds 1 to it gets an item, or sees that none
- * is left. A thread takes its own items first, then those that others have not come to. So a thread
- * that comes late can do no harm, and nobody waits for one that has not started. The loop's work,
- * context and number of items are written before the tickets and cannot change while an item is
- * out, because the caller waits for the last one.
+ * A loop's items are dealt out in ranges, one to each thread's seat. One atomic number, the seat's
+ * ticket, holds where the range ends and which item is next: whoever adds 1 to it gets an item, or
+ * sees that none is left. A thread takes its own items first, then those that others have not come
+ * to. So a thread that comes late can do no harm, and nobody waits for one that has not started.
+ * All seats hold the loop's work and context before any of them has a ticket, and they cannot
+ * change while an item is out, because the caller waits for the last one.
  *
- * A network is many short loops: a worker that has run out of items looks for the next ones for
- * SPIN_NS, then sleeps; so does the caller while it waits for the last items.
+ * A network is many short loops, and a line of the cache takes as long to come from another core as
+ * some of them last: what a thread waits for and what it then needs is one line, that of its seat.
+ * A worker that has run out of items looks for the next ones for SPIN_NS, then sleeps; so does the
+ * caller while it waits for the last items.
  */
 #include "base/pool.h"
 
@@ -26,12 +28,10 @@
 #define SPIN_NS     50000
 #define SPIN_ROUNDS 64 /* between two looks at the clock */
 
-/* Keeps what different threads write in different lines of the cache. */
-#define APART char apart[64]
-
-struct range {
-    atomic_uint_least64_t ticket; /* end << 32 | next */
-    APART;
+struct seat {
+    _Alignas(LQ_ALIGNMENT) atomic_uint_least64_t ticket; /* end << 32 | next */
+    lq_pool_work *work;
+    void *context;
 };
 
 struct worker {
@@ -41,15 +41,10 @@ struct worker {
 };
 
 struct lq_pool {
-    struct range ranges[MAX_THREADS];
-    atomic_int done;     /* items of this loop */
-    atomic_bool waiting; /* the caller sleeps, or is about to */
-    APART;
-    lq_pool_work *work;
-    void *context;
-    int items;
-    atomic_int loop;     /* its number: changes when the tickets are there */
-    atomic_int sleeping; /* workers, or about to */
+    struct seat seats[MAX_THREADS];
+    _Alignas(LQ_ALIGNMENT) atomic_int done;     /* items of this loop, by workers */
+    atomic_bool waiting;                        /* the caller sleeps, or is about to */
+    _Alignas(LQ_ALIGNMENT) atomic_int sleeping; /* workers, or about to */
     atomic_bool stopping;
     pthread_mutex_t lock; /* of sleep */
     pthread_cond_t start, finished;
@@ -80,18 +75,10 @@ static int64_t now_ns(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static bool has_work(struct lq_pool *pool)
+/* Who is late for a loop waits on: others may have done its part. */
+static bool has_work(struct lq_pool *pool, int index)
 {
-    for (int i = 0; i < pool->threads; i++)
-        if (has_items(atomic_load(&pool->ranges[i].ticket)))
-            return true;
-    return false;
-}
-
-/* Who is late for a loop waits on: there may be more threads than CPUs. */
-static bool work_or_stop(struct lq_pool *pool, int last)
-{
-    return (atomic_load(&pool->loop) != last && has_work(pool)) || atomic_load(&pool->stopping);
+    return has_items(atomic_load(&pool->seats[index].ticket)) || atomic_load(&pool->stopping);
 }
 
 static bool all_done(struct lq_pool *pool, int items)
@@ -102,47 +89,65 @@ static bool all_done(struct lq_pool *pool, int items)
 /* Waits a short while for something; whether it came. */
 static bool spin(struct lq_pool *pool, bool (*came)(struct lq_pool *pool, int number), int number)
 {
-    int64_t end = now_ns() + SPIN_NS;
+    int64_t end = 0;
 
-    do
+    do {
         for (int i = 0; i < SPIN_ROUNDS; i++) {
             if (came(pool, number))
                 return true;
             relax();
         }
-    while (now_ns() < end);
+        if (end == 0)
+            end = now_ns() + SPIN_NS;
+    } while (now_ns() < end);
     return false;
 }
 
-static void take_items(struct lq_pool *pool, struct range *range, int worker)
+/* Items of this seat for thread number `index`; how many it did. */
+static int take_items(struct lq_pool *pool, struct seat *seat, int index)
 {
-    while (has_items(atomic_load(&range->ticket))) {
-        uint64_t ticket = atomic_fetch_add(&range->ticket, 1);
+    const struct seat *own = &pool->seats[index];
+    int count = 0;
+
+    while (has_items(atomic_load(&seat->ticket))) {
+        uint64_t ticket = atomic_fetch_add(&seat->ticket, 1);
 
         if (!has_items(ticket))
-            return;
-        int items = pool->items;
-        pool->work(pool->context, (int)(ticket & UINT32_MAX), worker);
-        if (atomic_fetch_add(&pool->done, 1) == items - 1 && atomic_load(&pool->waiting)) {
-            pthread_mutex_lock(&pool->lock);
-            pthread_cond_signal(&pool->finished);
-            pthread_mutex_unlock(&pool->lock);
-        }
+            break;
+        own->work(own->context, (int)(ticket & UINT32_MAX), index);
+        count++;
+    }
+    return count;
+}
+
+static int take_from_others(struct lq_pool *pool, int index)
+{
+    int count = 0;
+
+    for (int i = 1; i < pool->threads; i++)
+        count += take_items(pool, &pool->seats[(index + i) % pool->threads], index);
+    return count;
+}
+
+/* Items that a worker has done: the caller may be waiting for them. */
+static void report(struct lq_pool *pool, int count)
+{
+    if (count == 0)
+        return;
+    atomic_fetch_add(&pool->done, count);
+    if (atomic_load(&pool->waiting)) {
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_signal(&pool->finished);
+        pthread_mutex_unlock(&pool->lock);
     }
 }
 
-static void take_all(struct lq_pool *pool, int worker)
-{
-    for (int i = 0; i < pool->threads; i++)
-        take_items(pool, &pool->ranges[(worker + i) % pool->threads], worker);
-}
-
 /* Either the caller sees that this thread sleeps, or this thread sees the caller's loop. */
-static void sleep_until_work(struct lq_pool *pool, int last)
+static void sleep_until_work(struct lq_pool *pool, int index)
 {
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->sleeping, 1);
-    while (!work_or_stop(pool, last))
+    while (!has_work(pool, index))
         pthread_cond_wait(&pool->start, &pool->lock);
     atomic_fetch_sub(&pool->sleeping, 1);
     pthread_mutex_unlock(&pool->lock);
@@ -152,14 +157,13 @@ static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     struct lq_pool *pool = worker->pool;
-    int loop = 0;
 
-    sleep_until_work(pool, loop);
+    sleep_until_work(pool, worker->index);
     while (!atomic_load(&pool->stopping)) {
-        loop = atomic_load(&pool->loop);
-        take_all(pool, worker->index);
-        if (!spin(pool, work_or_stop, loop))
-            sleep_until_work(pool, loop);
+        report(pool, take_items(pool, &pool->seats[worker->index], worker->index));
+        report(pool, take_from_others(pool, worker->index));
+        if (!spin(pool, has_work, worker->index))
+            sleep_until_work(pool, worker->index);
     }
     return NULL;
 }
@@ -232,22 +236,23 @@ void lq_pool_run(struct lq_pool *pool, int items, lq_pool_work *work, void *cont
             work(context, item, 0);
         return;
     }
-    pool->work = work;
-    pool->context = context;
-    pool->items = items;
     atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
-    for (int i = 0; i < pool->threads; i++) { /* who sees a ticket sees what is above */
+    for (int i = 0; i < pool->threads; i++) {
+        pool->seats[i].work = work;
+        pool->seats[i].context = context;
+    }
+    for (int i = pool->threads - 1; i >= 0; i--) { /* who sees a ticket sees what is above */
         uint64_t next = (uint64_t)lq_share_start(items, i, pool->threads);
         uint64_t end = (uint64_t)lq_share_start(items, i + 1, pool->threads);
 
-        atomic_store_explicit(&pool->ranges[i].ticket, end << 32 | next, memory_order_release);
+        atomic_store_explicit(&pool->seats[i].ticket, end << 32 | next, memory_order_release);
     }
-    atomic_fetch_add(&pool->loop, 1);
-    if (atomic_load(&pool->sleeping) > 0) {
+    if (atomic_fetch_add(&pool->sleeping, 0) > 0) { /* no mere load: behind the tickets */
         pthread_mutex_lock(&pool->lock);
         pthread_cond_broadcast(&pool->start);
         pthread_mutex_unlock(&pool->lock);
     }
-    take_all(pool, 0);
+    items -= take_items(pool, &pool->seats[0], 0);
+    items -= take_from_others(pool, 0);
     wait_for_last(pool, items);
 }
