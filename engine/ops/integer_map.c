@@ -20,7 +20,6 @@ struct work {
     const struct lq_run *run;
     int items;
     bool by_columns; /* what items are parts of: rows, or columns */
-    int32_t *shared; /* sums of all columns, finished when they are there; NULL: each item's own */
 };
 
 /* Computed rows of sums, of which a pool's next windows need some again. */
@@ -60,8 +59,7 @@ static void run_tile(const struct lq_integer_map *m, const struct work *work,
                      const struct lq_map_part *part, uint8_t *scratch)
 {
     const struct lq_run *run = work->run;
-    int32_t *own = (int32_t *)(void *)(scratch + m->sums_offset);
-    int32_t *sums = work->shared ? work->shared : own;
+    int32_t *sums = (int32_t *)(void *)(scratch + m->sums_offset);
     size_t before = (size_t)part->first * (size_t)m->map.width;
     const struct lq_encoder *encoder = &m->epilogue.encoder;
 
@@ -70,9 +68,8 @@ static void run_tile(const struct lq_integer_map *m, const struct work *work,
                      (uint8_t *)run->output + before * encoder->pixel_bytes))
         return;
     sum_part(m, run, part, scratch, sums);
-    if (!work->shared)
-        lq_epilogue_run(&m->epilogue, run, part->columns, before, sums,
-                        (part->last - part->first) * m->map.width);
+    lq_epilogue_run(&m->epilogue, run, part->columns, before, sums,
+                    (part->last - part->first) * m->map.width);
 }
 
 static int clip(int at, int limit)
@@ -155,29 +152,13 @@ static void run_item(void *context, int item, int worker)
         run_tile(m, work, &part, scratch);
 }
 
-static void finish_pixels(void *context, int item, int worker)
-{
-    const struct work *work = context;
-    const struct lq_integer_map *m = work->step->state;
-    struct lq_columns all = {0, m->map.channels};
-    int first, last;
-
-    (void)worker;
-    cut(m->map.height * m->map.width, 1, item, work->items, &first, &last);
-    lq_epilogue_run(&m->epilogue, work->run, all, (size_t)first,
-                    work->shared + (size_t)first * (size_t)m->map.channels, last - first);
-}
-
 /* How much longer it takes than if all threads had the same share. */
 static double excess(int parts, int threads)
 {
     return (double)(lq_ceil_div(parts, threads) * threads) / parts;
 }
 
-/* Parts of columns need all of the input prepared each, parts of rows all of the weights. Floats
- * stay with those who have their rows, but for the few that a pool leaves: a thread that writes
- * every other stretch of a line has those between fetched, too, and taken from the cache of the one
- * who writes them. */
+/* Parts of columns need all of the input prepared each, parts of rows all of the weights. */
 static bool prefers_columns(const struct lq_integer_map *m, int threads)
 {
     const double costs = 1.05;
@@ -187,8 +168,7 @@ static bool prefers_columns(const struct lq_integer_map *m, int threads)
     if (threads == 1 || m->column_step == 0 || m->tile_rows < m->map.height)
         return false;
     columns = excess(lq_ceil_div(m->map.channels, m->column_step), threads);
-    return excess(steps, threads) >=
-           (m->many_weights && (m->epilogue.by_sums || m->pools) ? 1 : costs) * columns;
+    return excess(steps, threads) >= (m->many_weights ? 1 : costs) * columns;
 }
 
 /* Every thread gets as much as any other, give or take a row or a step of columns. A pool's bands
@@ -198,18 +178,14 @@ static void integer_map_run(const struct lq_step *step, const struct lq_run *run
     const struct lq_integer_map *m = step->state;
     struct lq_pool *pool = m->macs < MIN_PARALLEL_MACS ? NULL : run->pool;
     int threads = lq_pool_threads(pool), parts = lq_ceil_div(m->out.height, m->row_step);
-    struct work work = {step, run, threads, prefers_columns(m, threads), NULL};
+    struct work work = {step, run, threads, prefers_columns(m, threads)};
 
     if (work.by_columns)
         parts = lq_ceil_div(m->map.channels, m->column_step);
-    if (work.by_columns && !m->epilogue.by_sums && !m->pools)
-        work.shared = (int32_t *)(void *)(run->scratch + m->sums_offset); /* the first worker's */
     if (!work.by_columns && !m->pools)
         work.items = lq_ceil_div(lq_ceil_div(m->map.height, m->tile_rows), threads) * threads;
     work.items = work.items < parts ? work.items : parts;
     lq_pool_run(pool, work.items, run_item, &work);
-    if (work.shared)
-        lq_pool_run(pool, work.items, finish_pixels, &work);
 }
 
 int lq_integer_map_tile_rows(const struct lq_step_spec *spec, int row_step)
