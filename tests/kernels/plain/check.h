@@ -13,6 +13,7 @@ typedef void plain_test(int _i);
 enum { PLAIN_MAX_TESTS = 32 };
 typedef struct {
     const char *name;
+    void (*setup)(void); /* before each test; or NULL */
     int count;
     struct {
         plain_test *test;
@@ -89,6 +90,14 @@ static inline void tcase_add_test(TCase *tests, plain_test *test)
     tcase_add_loop_test(tests, test, 0, 1);
 }
 
+static inline void tcase_add_checked_fixture(TCase *tests, void (*setup)(void),
+                                             void (*teardown)(void))
+{
+    if (tests->setup || teardown) /* no suite of kernels has more than one */
+        exit(1);
+    tests->setup = setup;
+}
+
 static inline Suite *suite_create(const char *name)
 {
     Suite *suite = calloc(1, sizeof(*suite));
@@ -121,8 +130,11 @@ static inline void srunner_run_all(SRunner *runner, enum print_output output)
     (void)output;
     printf("Running suite: %s\n", runner->suite->name);
     for (int i = 0; i < tests->count; i++)
-        for (int turn = tests->tests[i].start; turn < tests->tests[i].end; turn++, runner->run++)
+        for (int turn = tests->tests[i].start; turn < tests->tests[i].end; turn++, runner->run++) {
+            if (tests->setup)
+                tests->setup();
             tests->tests[i].test(turn);
+        }
 }
 
 static inline int srunner_ntests_run(const SRunner *runner)
