@@ -9,9 +9,9 @@
  * All seats hold the loop's work and context before any of them has a ticket, and they cannot
  * change while an item is out, because the caller waits for the last one.
  *
- * A network is many short loops, and a line of the cache takes as long to come from another core as
- * some of them last: what a thread waits for and what it then needs is one line, that of its seat.
- * A worker that has run out of items looks for the next ones for SPIN_NS, then sleeps; so does the
+ * A network is many loops of some microseconds, so that lines of the cache count which come from
+ * another core: what a thread waits for and what it then needs is one line, that of its seat. A
+ * worker that has run out of items looks for the next ones for SPIN_NS, then sleeps; so does the
  * caller while it waits for the last items.
  */
 #include "base/pool.h"
