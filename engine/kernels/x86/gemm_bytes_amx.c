@@ -166,31 +166,11 @@ static void two_panels(const struct lq_product *p, const struct shape *shape,
     STORE(3, block[1], LANES, columns - LANES);
 }
 
-static void one_panel(const struct lq_product *p, const struct shape *shape,
-                      const struct block block[2], const uint8_t *w, int columns)
-{
-    int32_t partial[TILE_ROWS][LANES];
-    size_t piece_size = shape->piece * LANES;
-
-    _tile_zero(0);
-    _tile_zero(2);
-    for (int run = 0; run < p->runs; run++)
-        for (size_t k = 0; k < p->run; k += shape->piece, w += piece_size) {
-            size_t at = (size_t)run * p->gap + k;
-
-            _tile_loadd(6, w, TILE_BYTES);
-            _tile_loadd(4, block[0].a + at, p->step);
-            _tile_dpbusd(0, 4, 6);
-            _tile_loadd(5, block[1].a + at, p->step);
-            _tile_dpbusd(2, 5, 6);
-        }
-    STORE(0, block[0], 0, columns);
-    STORE(2, block[1], 0, columns);
-}
-
-/* Three blocks by one panel: an odd number of them needs none that is computed twice. */
-static void three_blocks(const struct lq_product *p, const struct shape *shape,
-                         const struct block block[3], const uint8_t *w, int columns)
+/* Two or three blocks by one panel: of an odd number of blocks none needs to be computed twice. */
+static inline __attribute__((always_inline)) void one_panel(const struct lq_product *p,
+                                                            const struct shape *shape,
+                                                            const struct block *block, int blocks,
+                                                            const uint8_t *w, int columns)
 {
     int32_t partial[TILE_ROWS][LANES];
     size_t piece_size = shape->piece * LANES;
@@ -207,12 +187,15 @@ static void three_blocks(const struct lq_product *p, const struct shape *shape,
             _tile_dpbusd(0, 4, 6);
             _tile_loadd(5, block[1].a + at, p->step);
             _tile_dpbusd(1, 5, 6);
-            _tile_loadd(4, block[2].a + at, p->step);
-            _tile_dpbusd(2, 4, 6);
+            if (blocks == 3) {
+                _tile_loadd(4, block[2].a + at, p->step);
+                _tile_dpbusd(2, 4, 6);
+            }
         }
     STORE(0, block[0], 0, columns);
     STORE(1, block[1], 0, columns);
-    STORE(2, block[2], 0, columns);
+    if (blocks == 3)
+        STORE(2, block[2], 0, columns);
 }
 
 /* All rows by one panel, or by two where there are more than LANES columns. */
@@ -231,16 +214,16 @@ static void multiply_panels(const struct lq_product *p, const struct shape *shap
             some[i].sums += col;
         }
         if (count == 3 && columns > LANES) {
-            three_blocks(p, shape, some, w, LANES);
+            one_panel(p, shape, some, 3, w, LANES);
             for (int i = 0; i < count; i++)
                 some[i].sums += LANES;
-            three_blocks(p, shape, some, w + shape->panel_size, columns - LANES);
+            one_panel(p, shape, some, 3, w + shape->panel_size, columns - LANES);
         } else if (count == 3) {
-            three_blocks(p, shape, some, w, columns);
+            one_panel(p, shape, some, 3, w, columns);
         } else if (columns > LANES) {
             two_panels(p, shape, some, w, columns);
         } else {
-            one_panel(p, shape, some, w, columns);
+            one_panel(p, shape, some, 2, w, columns);
         }
         index += count;
     }
