@@ -92,8 +92,11 @@ struct lq_nibbles {
     int n;
     struct lq_rows rows;
     int w_bits;
-    int chunk; /* a multiple of 3, at most LQ_MAX_CHUNK: cut into pieces of so many bytes, a row
-                  meets at most LQ_CHUNK_BITS set bits of a plane of a column in each */
+    int chunk; /* a multiple of LQ_NIBBLE_GROUP, at most LQ_MAX_CHUNK: cut into pieces of so many
+                  bytes, a row meets at most LQ_CHUNK_BITS set bits of a plane of a column in each
+                */
+    const uint32_t *full; /* [vectors][chunks]: bit i: of a column of the vector, all bits are set
+                             in group i of the chunk, where each run is cut into groups */
     const uint8_t *a;
     const uint8_t *w;       /* aligned to the lanes */
     const int32_t *a_basis; /* [2]; twice the products with w_basis, and 4 k, fit int16_t */
@@ -105,10 +108,11 @@ struct lq_nibbles {
                               LQ_NIBBLE_PAIR */
 };
 typedef void lq_gemm_nibbles(const struct lq_nibbles *nibbles);
-#define LQ_NIBBLE_TILE 4
-#define LQ_NIBBLE_PAIR 16 /* a pair picks a table of so many bytes */
-#define LQ_CHUNK_BITS  255
-#define LQ_MAX_CHUNK   96
+#define LQ_NIBBLE_TILE  4
+#define LQ_NIBBLE_GROUP 4
+#define LQ_NIBBLE_PAIR  16 /* a pair picks a table of so many bytes */
+#define LQ_CHUNK_BITS   255
+#define LQ_MAX_CHUNK    96
 
 /* The same product of activations of 2 bits and weights of 1 or 2, from half words. An element of a
  * row is a word that holds 16 codes: bits r and 16 + r are planes 0 and 1 of code r. A word of a
@@ -368,6 +372,12 @@ static inline size_t lq_nibble_at(int vectors, int vector, int lanes, int length
     }
     return ((size_t)first * (size_t)length + (size_t)k * (size_t)tile + (size_t)(vector - first)) *
            (size_t)lanes;
+}
+
+/* Of a row of `length` nibbles. */
+static inline int lq_nibble_chunks(int length, int chunk)
+{
+    return (length + chunk - 1) / chunk;
 }
 
 /* Panels of `lanes` columns that n columns fill. */

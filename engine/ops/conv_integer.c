@@ -37,6 +37,7 @@ struct state {
     const uint32_t *packed;      /* where it is in planes or half words, */
     const uint8_t *nibbles;      /* where it is in nibbles, with the chunk that they allow; */
     const uint16_t *pairs;       /* or NULL */
+    const uint32_t *full;
     int chunk;
     const int32_t *w_basis; /* the basis of both, */
     const int32_t *start;   /* and of half words what the kernel asks for */
@@ -54,6 +55,7 @@ static struct lq_nibbles nibbles_of(const struct state *s, int lines, const uint
                                  .rows = s->rows,
                                  .w_bits = s->w_bits,
                                  .chunk = s->chunk,
+                                 .full = s->full,
                                  .a = a,
                                  .w = s->nibbles,
                                  .a_basis = s->a_basis,
@@ -206,6 +208,7 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
     int32_t *basis = lq_arena_alloc(arena, plane, sizeof(*basis));
     uint8_t *nibbles = lq_arena_alloc(arena, plane, length);
     uint16_t *pairs;
+    uint32_t *full;
 
     if (!basis || !nibbles)
         return lq_fail_memory(error);
@@ -214,6 +217,12 @@ static int init_nibbles(struct state *s, struct lq_arena *arena, const struct lq
     lq_weights_basis(spec, &s->paneling, basis);
     if (lq_weights_nibbles(spec, &s->paneling, g->taps, g->group_in, nibbles, &s->chunk) != LQ_OK)
         return lq_fail_memory(error);
+    full = lq_arena_alloc(arena, plane / (size_t)s->paneling.lanes,
+                          (size_t)lq_nibble_chunks((int)length, s->chunk) * sizeof(*full));
+    if (!full)
+        return lq_fail_memory(error);
+    s->full = full;
+    lq_weights_full(&s->paneling, s->w_bits, (int)length, s->rows.run, s->chunk, nibbles, full);
     if (g->group_out * s->w_bits > s->kernels.pair_columns || g->taps == 1)
         return LQ_OK;
     pairs = lq_arena_alloc(arena, ((size_t)(g->group_out * s->w_bits) + 1) / 2 * length,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "base/status.h"
 #include "quant/pack.h"
 #include "tensor/bitplanes.h"
@@ -338,10 +339,9 @@ static bool chunk_fits(const uint8_t *nibbles, int vectors, int lanes, int lengt
 /* A row is cut into as few pieces as possible, of the same size as far as possible. */
 static int longest_chunk(const uint8_t *nibbles, int vectors, int lanes, int length)
 {
-    const int group = 3;
-
     for (int pieces = (length + LQ_MAX_CHUNK - 1) / LQ_MAX_CHUNK;; pieces++) {
-        int chunk = ((length + pieces - 1) / pieces + group - 1) / group * group;
+        int groups = lq_ceil_div(lq_ceil_div(length, pieces), LQ_NIBBLE_GROUP);
+        int chunk = groups * LQ_NIBBLE_GROUP;
 
         if (chunk * LQ_NIBBLE_CODES <= LQ_CHUNK_BITS ||
             chunk_fits(nibbles, vectors, lanes, length, chunk))
@@ -472,6 +472,45 @@ int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling
     free(codes);
     *ret_chunk = longest_chunk(ret_nibbles, vectors, lanes, length);
     return LQ_OK;
+}
+
+/* Whether a column has all bits set in the group that starts here. */
+static bool group_is_full(const uint8_t *nibbles, size_t step, int lanes)
+{
+    unsigned full = 0;
+
+    for (int lane = 0; lane < lanes; lane++, nibbles++)
+        full |= (nibbles[0] & nibbles[step] & nibbles[2 * step] & nibbles[3 * step]) == 15;
+    return full;
+}
+
+/* Of a vector, the nibbles from..to - 1. */
+static uint32_t full_groups(const uint8_t *nibbles, size_t step, int lanes, int run, int from,
+                            int to)
+{
+    uint32_t full = 0;
+
+    for (int k = from, left, group = 0; k < to; k += left) {
+        left = run - k % run < to - k ? run - k % run : to - k;
+        for (; left >= LQ_NIBBLE_GROUP; left -= LQ_NIBBLE_GROUP, k += LQ_NIBBLE_GROUP)
+            full |= (uint32_t)group_is_full(nibbles + (size_t)k * step, step, lanes) << group++;
+    }
+    return full;
+}
+
+void lq_weights_full(const struct lq_paneling *paneling, int bits, int length, int run, int chunk,
+                     const uint8_t *nibbles, uint32_t *ret_full)
+{
+    int lanes = paneling->lanes, vectors = lq_panels(paneling->columns, lanes) * bits;
+
+    for (int vector = 0; vector < vectors; vector++) {
+        size_t at = lq_nibble_at(vectors, vector, lanes, length, 0);
+        size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) - at;
+
+        for (int from = 0; from < length; from += chunk)
+            *ret_full++ = full_groups(nibbles + at, step, lanes, run, from,
+                                      from + chunk < length ? from + chunk : length);
+    }
 }
 
 void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,

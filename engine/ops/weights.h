@@ -48,6 +48,10 @@ int lq_weights_halves(const struct lq_step_spec *spec, const struct lq_paneling 
 int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                        int taps, int channels, uint8_t *ret_nibbles, int *ret_chunk) LQ_MUST_CHECK;
 
+/* What struct lq_nibbles calls full, [vectors][chunks], from the same nibbles. */
+void lq_weights_full(const struct lq_paneling *paneling, int bits, int length, int run, int chunk,
+                     const uint8_t *nibbles, uint32_t *ret_full);
+
 /* The pairs of struct lq_nibbles, [rows * bits / 2, rounded up][length], from the same nibbles. */
 void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,
                       const uint8_t *nibbles, uint16_t *ret_pairs);

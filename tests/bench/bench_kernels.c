@@ -39,7 +39,7 @@ static const int channel_counts[] = {16, 32, 64, 128, 256, MAX_CHANNELS};
 static const struct {
     int w, a;
 } bit_counts[] = {{1, 2}, {2, 2}, {3, 3}, {4, 4}};
-enum { BIT_COUNTS = sizeof(bit_counts) / sizeof(*bit_counts), SAFE_CHUNK = 63 };
+enum { BIT_COUNTS = sizeof(bit_counts) / sizeof(*bit_counts), SAFE_CHUNK = 60 };
 
 struct operands {
     int16_t *a_levels, *w_levels;
@@ -47,6 +47,7 @@ struct operands {
     uint32_t *a_planes, *w_planes;
     uint8_t *w_nibbles;
     uint16_t *w_pairs;
+    uint32_t *w_full; /* none: a few in a thousand would be */
     int32_t *sums;
     int32_t a_basis[MAX_BITS];
     uint8_t *points;
@@ -111,6 +112,8 @@ static void operands_init(struct operands *o)
     o->w_planes = filled(&rng, channels * MAX_BITS * words, sizeof(uint32_t));
     o->w_nibbles = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, 1);
     o->w_pairs = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, sizeof(uint16_t));
+    o->w_full = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, sizeof(uint32_t));
+    memset(o->w_full, 0, channels * 2 * length / LQ_NIBBLE_CODES * sizeof(uint32_t));
     for (size_t i = 0; i < channels * 2 * length / LQ_NIBBLE_CODES; i++) {
         o->w_nibbles[i] &= 15;
         o->w_pairs[i] = (uint16_t)(o->w_pairs[i] % 256 * LQ_NIBBLE_PAIR);
@@ -131,6 +134,7 @@ static void operands_deinit(struct operands *o)
     free(o->w_planes);
     free(o->w_nibbles);
     free(o->w_pairs);
+    free(o->w_full);
     free(o->sums);
     free(o->points);
     free(o->lines);
@@ -190,8 +194,8 @@ static void call(const struct bench *b, const struct operands *o)
     if (b->kernel == KERNEL_NIBBLES)
         b->kernels.gemm_nibbles(
             &(struct lq_nibbles){b->channels, windows_of(b, b->channels / LQ_NIBBLE_CODES, 1),
-                                 b->w_bits, SAFE_CHUNK, (const uint8_t *)o->a_planes, o->w_nibbles,
-                                 o->a_basis, o->w_basis, o->sums, stride, pairs});
+                                 b->w_bits, SAFE_CHUNK, o->w_full, (const uint8_t *)o->a_planes,
+                                 o->w_nibbles, o->a_basis, o->w_basis, o->sums, stride, pairs});
     else if (b->kernel == KERNEL_SQUARES)
         call_squares(b, o);
     else if (b->kernel == KERNEL_LEVELS)

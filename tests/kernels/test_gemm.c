@@ -41,8 +41,18 @@ static int w_level(const struct problem *p, int col, int k)
     return level;
 }
 
-/* `fill` 0: random codes, 1: all zero, 2: all one. */
-static void make_problem(struct problem *p, int a_bits, int w_bits, int fill)
+enum fill { FILL_ANY, FILL_ZEROS, FILL_ONES, FILL_MOSTLY_ONES, FILLS };
+
+static uint8_t some_code(enum fill fill)
+{
+    if (fill == FILL_ZEROS)
+        return 0;
+    if (fill == FILL_ONES || (fill == FILL_MOSTLY_ONES && rand() % 32 != 0))
+        return 255;
+    return (uint8_t)rand();
+}
+
+static void make_problem(struct problem *p, int a_bits, int w_bits, enum fill fill)
 {
     *p = (struct problem){.m = rand() % MAX_M + 1,
                           .n = rand() % MAX_N + 1,
@@ -56,9 +66,9 @@ static void make_problem(struct problem *p, int a_bits, int w_bits, int fill)
             p->w_basis[col][i] = rand() % 41 - 20;
     for (int k = 0; k < p->words * 32; k++) {
         for (int row = 0; row < p->m; row++)
-            p->a[row][k] = (uint8_t)(fill == 0 ? rand() : fill == 1 ? 0 : 255);
+            p->a[row][k] = some_code(fill);
         for (int col = 0; col < p->n; col++)
-            p->w[col][k] = (uint8_t)(fill == 0 ? rand() : fill == 1 ? 0 : 255);
+            p->w[col][k] = some_code(fill);
     }
     for (int row = 0; row < p->m; row++)
         for (int col = 0; col < p->n; col++)
@@ -221,6 +231,35 @@ static int most_set_bits(const struct problem *p, size_t bytes, int chunk)
     return most;
 }
 
+/* Sets what struct lq_nibbles calls full, by its own weights. */
+static struct guarded put_full(struct lq_nibbles *nibbles, int lanes)
+{
+    const struct lq_rows *rows = &nibbles->rows;
+    int vectors = lq_panels(nibbles->n, lanes) * nibbles->w_bits, length = rows->runs * rows->run;
+    int chunks = lq_nibble_chunks(length, nibbles->chunk);
+    struct guarded marks = guard((size_t)(vectors * chunks) * sizeof(uint32_t));
+    uint32_t *full = (uint32_t *)(void *)marks.bytes;
+
+    for (int i = 0; i < vectors * chunks * lanes; i++) {
+        int vector = i / lanes / chunks, from = i / lanes % chunks * nibbles->chunk;
+        int together = 0, group = 0, set = 0;
+
+        for (int k = from; k < length && k < from + nibbles->chunk; k++) {
+            size_t at = lq_nibble_at(vectors, vector, lanes, length, k) + (size_t)(i % lanes);
+
+            if (k % rows->run == 0)
+                together = set = 0;
+            set += __builtin_popcount(nibbles->w[at]);
+            if (++together == LQ_NIBBLE_GROUP) {
+                full[i / lanes] |= (uint32_t)(set == LQ_NIBBLE_GROUP * LQ_NIBBLE_CODES) << group++;
+                together = set = 0;
+            }
+        }
+    }
+    nibbles->full = full;
+    return marks;
+}
+
 /* Codes of up to 2 bits, any number of bytes. */
 static void run_nibbles(struct problem *p, const struct lq_kernels *kernels, const char *tier)
 {
@@ -240,7 +279,7 @@ static void run_nibbles(struct problem *p, const struct lq_kernels *kernels, con
         .n = p->n,
         .rows = rows,
         .w_bits = p->w_bits,
-        .chunk = LQ_MAX_CHUNK - 3 * (rand() % 12),
+        .chunk = LQ_MAX_CHUNK - LQ_NIBBLE_GROUP * (rand() % 9),
         .a = a.bytes,
         .w = w.bytes,
         .a_basis = a_basis,
@@ -252,7 +291,7 @@ static void run_nibbles(struct problem *p, const struct lq_kernels *kernels, con
     memset(sums.bytes, 0x5a, room);
     memset(p->expected, 0, sizeof(p->expected));
     while (most_set_bits(p, (size_t)bytes, nibbles.chunk) > LQ_CHUNK_BITS)
-        nibbles.chunk -= 3;
+        nibbles.chunk -= LQ_NIBBLE_GROUP;
     for (int k = 0; k < 4 * bytes; k++) {
         for (int row = 0; row < p->m; row++)
             for (int j = 0; j < p->a_bits; j++)
@@ -270,8 +309,10 @@ static void run_nibbles(struct problem *p, const struct lq_kernels *kernels, con
         for (int i = 0; i < p->w_bits; i++)
             ((int32_t *)(void *)basis.bytes)[(col / lanes * p->w_bits + i) * lanes + col % lanes] =
                 p->w_basis[col][i];
+    struct guarded full = put_full(&nibbles, lanes);
     kernels->gemm_nibbles(&nibbles);
     expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
+    unguard(&full);
     unguard(&a);
     unguard(&w);
     unguard(&basis);
@@ -358,8 +399,8 @@ START_TEST(tiers_agree)
     static struct problem problem;
 
     for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
-        for (int fill = 0; fill < 5; fill++) {
-            make_problem(&problem, _i, w_bits, fill > 2 ? 0 : fill);
+        for (int fill = 0; fill <= FILLS; fill++) { /* any codes twice */
+            make_problem(&problem, _i, w_bits, (enum fill)(fill % FILLS));
             for (int i = 0; i < 5 * LQ_CPU_TIER_COUNT; i++) {
                 int tier = i % LQ_CPU_TIER_COUNT;
                 struct lq_kernels kernels;
@@ -497,7 +538,8 @@ static void put_weights(const struct lq_nibbles *nibbles, int lanes, uint8_t *re
 
         ret_basis[vector * lanes + col % lanes] = i * 37 % 61 - 30;
         for (int k = 0; k < length; k++) {
-            unsigned nibble = (unsigned)((i * 7 + k * 13) * (k + 3)) % 67 % 16;
+            bool full = (i + k / LQ_NIBBLE_GROUP) % 5 == 0;
+            unsigned nibble = full ? 15 : (unsigned)((i * 7 + k * 13) * (k + 3)) % 67 % 16;
             uint16_t *pair = &ret_pairs[i / 2 * length + k];
 
             ret_w[lq_nibble_at(vectors, vector, lanes, length, k) + (size_t)(col % lanes)] =
@@ -556,7 +598,7 @@ START_TEST(nibbles_by_windows)
             .n = n,
             .rows = rows,
             .w_bits = w_bits,
-            .chunk = 63,
+            .chunk = 60,
             .a = a.bytes,
             .w = w.bytes,
             .a_basis = a_basis,
@@ -566,6 +608,7 @@ START_TEST(nibbles_by_windows)
             .pairs = (uint16_t *)(void *)pairs.bytes};
         put_weights(&nibbles, lanes, w.bytes, (int32_t *)(void *)basis.bytes,
                     (uint16_t *)(void *)pairs.bytes);
+        struct guarded full = put_full(&nibbles, lanes);
         memset(got.bytes, 0x5a, count * 4);
         kernels.gemm_nibbles(&nibbles);
         ck_assert_msg(tier == LQ_CPU_C || memcmp(got.bytes, expected.bytes, count * 4) == 0,
@@ -575,6 +618,7 @@ START_TEST(nibbles_by_windows)
         bool made = check_codes(&kernels, &nibbles, (const int32_t *)(const void *)expected.bytes,
                                 lines * width);
         ck_assert_int_ge(made, tier == LQ_CPU_AVX2 && usual);
+        unguard(&full);
         unguard(&w);
         unguard(&basis);
     }

@@ -37,7 +37,7 @@ static void expect_nibbles(const struct lq_paneling *paneling, int bits, int tap
     int bytes = (int)lq_nibble_bytes(channels), length = taps * bytes, lanes = paneling->lanes;
     int vectors = lq_panels(paneling->columns, lanes) * bits;
 
-    ck_assert_int_eq(chunk % 3, 0);
+    ck_assert_int_eq(chunk % LQ_NIBBLE_GROUP, 0);
     ck_assert_int_le(chunk, LQ_MAX_CHUNK);
     for (int row = 0; row < paneling->columns; row++)
         for (int bit = 0; bit < bits; bit++) {
@@ -55,10 +55,44 @@ static void expect_nibbles(const struct lq_paneling *paneling, int bits, int tap
         }
 }
 
+/* The groups in which a row of the vector has all bits of the plane set, chunk by chunk. */
+static void expect_full(const struct lq_paneling *paneling, int bits, int length, int run,
+                        int chunk, const uint32_t *full)
+{
+    int lanes = paneling->lanes, vectors = lq_panels(paneling->columns, lanes) * bits;
+
+    for (int vector = 0; vector < vectors; vector++)
+        for (int from = 0; from < length; from += chunk, full++) {
+            uint32_t expected = 0;
+            int group = 0, end = from + chunk < length ? from + chunk : length;
+
+            for (int k = from; k + LQ_NIBBLE_GROUP <= end;) {
+                if (k / run != (k + LQ_NIBBLE_GROUP - 1) / run) { /* they do not lie together */
+                    k = (k / run + 1) * run;
+                    continue;
+                }
+                for (int lane = 0; lane < lanes; lane++) {
+                    int set = 0;
+
+                    for (int j = 0; j < LQ_NIBBLE_GROUP; j++)
+                        set += __builtin_popcount(
+                            nibbles[lq_nibble_at(vectors, vector, lanes, length, k + j) +
+                                    (size_t)lane]);
+                    if (set == LQ_NIBBLE_GROUP * LQ_NIBBLE_CODES)
+                        expected |= 1u << group;
+                }
+                group++;
+                k += LQ_NIBBLE_GROUP;
+            }
+            ck_assert_uint_eq(*full, expected);
+        }
+}
+
 START_TEST(nibbles_of_codes)
 {
     static const int channel_counts[] = {3, 4, 7, 8, 12, 20, 64};
     static uint8_t packed[MAX_ROWS * BITS * MAX_LENGTH];
+    static uint32_t marks[(MAX_ROWS + MAX_LANES) * BITS * MAX_LENGTH];
 
     for (int trial = 0; trial < 200; trial++) {
         int bits = trial % 2 + 1, taps = trial / 2 % 2 ? 9 : 1, rows = rand() % MAX_ROWS + 1;
@@ -71,12 +105,16 @@ START_TEST(nibbles_of_codes)
         struct lq_step_spec spec = {.attributes = &attributes, .params = params};
 
         for (int i = 0; i < rows * taps * channels; i++)
-            codes[i] = (uint8_t)((full ? ~0u : (unsigned)rand()) & ((1u << bits) - 1));
+            codes[i] =
+                (uint8_t)((rand() % 40 < full * 39 ? ~0u : (unsigned)rand()) & ((1u << bits) - 1));
         lq_file_codes_pack(codes, bits, rows, taps * channels, packed);
         memset(nibbles, 0, sizeof(nibbles));
         ck_assert_int_eq(lq_weights_nibbles(&spec, &paneling, taps, channels, nibbles, &chunk),
                          LQ_OK);
         expect_nibbles(&paneling, bits, taps, channels, chunk);
+        int length = taps * (int)lq_nibble_bytes(channels), run = taps == 9 ? length / 3 : length;
+        lq_weights_full(&paneling, bits, length, run, chunk, nibbles, marks);
+        expect_full(&paneling, bits, length, run, chunk, marks);
     }
 }
 END_TEST

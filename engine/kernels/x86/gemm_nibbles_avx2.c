@@ -37,7 +37,7 @@ enum {
 const _Alignas(64) uint8_t lq_nibble_tables_avx2[256][LQ_NIBBLE_PAIR] = {
     TABLES_64(0), TABLES_64(64), TABLES_64(128), TABLES_64(192)};
 
-/* A piece of a chunk that lies together: groups of three, and single nibbles behind them. */
+/* A piece of a chunk that lies together: groups, and single nibbles behind them. */
 struct segment {
     size_t offset; /* from the start of a row */
     int groups, singles;
@@ -45,6 +45,7 @@ struct segment {
 
 struct chunk {
     int segments;
+    uint32_t full; /* of the tile's vectors together */
     struct segment segment[LQ_MAX_CHUNK];
 };
 
@@ -68,10 +69,11 @@ static inline __attribute__((always_inline)) __m256i table_of(uint8_t codes)
 
 #define LOOK(table, w) _mm256_shuffle_epi8(table, _mm256_load_si256((const void *)(w)))
 
-/* `count` nibbles, at most three, of each slot. */
+/* `count` nibbles of each slot, at most a group, which may be full. */
 static inline __attribute__((always_inline)) void look(const int vectors, const int count,
-                                                       const uint8_t *const *a, size_t at,
-                                                       const uint8_t *w, struct lq_nibble_sums *s)
+                                                       bool full, const uint8_t *const *a,
+                                                       size_t at, const uint8_t *w,
+                                                       struct lq_nibble_sums *s)
 {
     __m256i x0, x1, x2, x3;
 
@@ -84,6 +86,10 @@ static inline __attribute__((always_inline)) void look(const int vectors, const 
             p1 = table_of(a[1][at + j]);
             p2 = table_of(a[2][at + j]);
             p3 = table_of(a[3][at + j]);
+        }
+        if (j == GROUP - 1 && __builtin_expect(full, false)) {
+            lq_nibble_add(s, x0, x1, x2, x3);
+            x0 = x1 = x2 = x3 = _mm256_setzero_si256();
         }
         lq_nibble_begin(j == 0, &x0, LOOK(p0, w));
         lq_nibble_begin(j == 0, &x1, LOOK(p1, w + (size_t)(1 % vectors) * LANES));
@@ -98,6 +104,8 @@ static inline __attribute__((always_inline)) void
 pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *const *a,
                 const uint8_t *w, bool first, __m256i *counts)
 {
+    const size_t step = (size_t)vectors * LANES;
+    uint32_t full = chunk->full;
     __m256i zero = _mm256_setzero_si256();
     struct lq_nibble_sums s = {zero, zero, zero, zero, zero, zero, zero, zero};
 
@@ -105,14 +113,12 @@ pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *con
         const struct segment *segment = &chunk->segment[i];
         size_t at = segment->offset;
 
-        for (int group = 0; group < segment->groups; group++, at += GROUP) {
-            look(vectors, GROUP, a, at, w, &s);
-            w += (size_t)GROUP * (size_t)vectors * LANES;
+        for (int group = 0; group < segment->groups; group++, at += GROUP, full >>= 1) {
+            look(vectors, GROUP, full & 1, a, at, w, &s);
+            w += GROUP * step;
         }
-        for (int single = 0; single < segment->singles; single++, at++) {
-            look(vectors, 1, a, at, w, &s);
-            w += (size_t)vectors * LANES;
-        }
+        for (int single = 0; single < segment->singles; single++, at++, w += step)
+            look(vectors, 1, false, a, at, w, &s);
     }
     lq_nibble_flush_all(&s, first, counts);
 }
@@ -253,6 +259,7 @@ static void block_run(struct block *b)
         struct chunk chunk;
 
         cut_chunk(&p->rows, from, from + size < length ? from + size : length, &chunk);
+        chunk.full = lq_nibble_full(p, b->first, b->vectors, from / size);
         if (b->vectors == 4)
             block_by_4(b, &chunk, w, from == 0);
         else if (b->vectors == 2)

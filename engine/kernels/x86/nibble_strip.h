@@ -28,6 +28,7 @@ struct lq_strip {
     int groups;              /* of four channels */
     size_t plane;            /* bytes from one plane to the next */
     const uint32_t *offsets; /* [length], of each nibble of a window in the planes */
+    const uint32_t *full;    /* [chunks], of all columns together */
     uint8_t *planes;         /* [groups][2][plane] */
     const uint8_t *pops;     /* [2][plane]: how many activations a pixel has */
 };

@@ -114,20 +114,24 @@ void lq_strip_pops(const struct lq_strip *s, size_t at, __m256i pops[2][HALVES][
     }
 }
 
-/* `count` nibbles, at most three: both planes of 32 pixels meet two pairs. A load that crosses a
- * line of the cache costs two, so each serves both. */
-static inline __attribute__((always_inline)) void look(const int count, const uint8_t *planes,
+/* A group of nibbles, which may be full: both planes of 32 pixels meet two pairs. A load that
+ * crosses a line of the cache costs two, so each serves both. */
+static inline __attribute__((always_inline)) void look(bool full, const uint8_t *planes,
                                                        size_t plane, const uint32_t *offsets,
-                                                       const uint16_t *const w[2],
+                                                       const uint16_t *w, const uint16_t *more,
                                                        struct lq_nibble_sums *s)
 {
     __m256i x0, x1, x2, x3;
 
-    for (int j = 0; j < count; j++) {
+    for (int j = 0; j < GROUP; j++) {
+        if (j == GROUP - 1 && __builtin_expect(full, false)) {
+            lq_nibble_add(s, x0, x1, x2, x3);
+            x0 = x1 = x2 = x3 = _mm256_setzero_si256();
+        }
         const uint8_t *at = planes + offsets[j];
         __m256i plane0 = _mm256_loadu_si256((const void *)at);
         __m256i plane1 = _mm256_loadu_si256((const void *)(at + plane));
-        __m256i table = lq_nibble_table(w[0][j]), next = lq_nibble_table(w[1][j]);
+        __m256i table = lq_nibble_table(w[j]), next = lq_nibble_table(more[j]);
 
         lq_nibble_begin(j == 0, &x0, _mm256_shuffle_epi8(table, plane0));
         lq_nibble_begin(j == 0, &x1, _mm256_shuffle_epi8(table, plane1));
@@ -144,18 +148,17 @@ count_half(const struct lq_strip *s, const uint8_t *planes, const uint16_t *cons
     const struct lq_nibbles *p = s->p;
     const uint32_t *offsets = s->offsets;
     int length = p->rows.runs * p->rows.run;
+    const uint32_t *next_full = s->full;
     size_t plane = s->plane;
 
     for (int from = 0; from < length; from += p->chunk) {
         int to = from + p->chunk < length ? from + p->chunk : length, k = from;
-        const uint16_t *w[2] = {pairs[0] + from, pairs[1] + from};
+        uint32_t full = *next_full++;
         __m256i zero = _mm256_setzero_si256();
         struct lq_nibble_sums sums = {zero, zero, zero, zero, zero, zero, zero, zero};
 
-        for (; k + GROUP <= to; k += GROUP, w[0] += GROUP, w[1] += GROUP)
-            look(GROUP, planes, plane, offsets + k, w, &sums);
-        for (; k < to; k++, w[0]++, w[1]++)
-            look(1, planes, plane, offsets + k, w, &sums);
+        for (; k < to; k += GROUP, full >>= 1)
+            look(full & 1, planes, plane, offsets + k, pairs[0] + k, pairs[1] + k, &sums);
         lq_nibble_flush(sums.t0, sums.h0, from == 0, counts[0].of[0][half]);
         lq_nibble_flush(sums.t1, sums.h1, from == 0, counts[0].of[1][half]);
         lq_nibble_flush(sums.t2, sums.h2, from == 0, counts[1].of[0][half]);
@@ -242,7 +245,7 @@ bool lq_strip_run(const struct lq_nibbles *p, lq_strip_block *block, void *conte
 {
     const struct lq_rows *rows = &p->rows;
     _Alignas(32) uint8_t planes[ROOM], pops[ROOM / LEAST_GROUPS];
-    uint32_t offsets[MOST_LENGTH];
+    uint32_t offsets[MOST_LENGTH], full[MOST_LENGTH / GROUP];
     int lines, count;
 
     if (!suits(p))
@@ -255,6 +258,10 @@ bool lq_strip_run(const struct lq_nibbles *p, lq_strip_block *block, void *conte
     s.plane = plane_bytes(rows, lines);
     locate(rows, s.plane, offsets);
     s.offsets = offsets;
+    for (int from = 0; from < rows->runs * rows->run; from += p->chunk)
+        full[from / p->chunk] =
+            lq_nibble_full(p, 0, lq_panels(p->n, LANES) * p->w_bits, from / p->chunk);
+    s.full = full;
     s.planes = planes;
     s.pops = pops;
     for (int from = 0; from < rows->lines; from += count) {

@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A byte picks one of 256 tables of 16 bytes; VPSHUFB looks up 32 nibbles in it: entry w is
- * pop(w & low nibble) + 16 pop(w & high nibble). Three lookups are added to x, whose nibbles then
- * hold at most 12. Of the counts a, b of a word's low byte (low and high nibbles) and c, d of its
- * high byte,
+ * pop(w & low nibble) + 16 pop(w & high nibble). Four lookups are added to x, whose nibbles then
+ * hold at most 15, unless all 16 bits of the weights are set: three and one, then. Of the counts a,
+ * b of a word's low byte (low and high nibbles) and c, d of its high byte,
  *     t, the sum of x by bytes, keeps  a + 16 b       and  c + 16 d  (modulo 256),
  *     h, that of x >> 4,        keeps  b + 16 c       and  d,
  * from which all four follow, d first, as long as none exceeds 255: after a chunk of the row they
@@ -20,7 +20,6 @@
 #include <immintrin.h>
 
 enum {
-    LQ_NIBBLE_GROUP = 3,
     LQ_NIBBLE_LANES = 32,
     LQ_NIBBLE_COUNTS = 4 /* a, b, c, d */
 };
@@ -30,6 +29,17 @@ extern const uint8_t lq_nibble_tables_avx2[256][LQ_NIBBLE_PAIR];
 /* The product by the other half: pixels in the lanes, weights pick the tables. False: this product
  * does not suit it. */
 bool lq_nibbles_by_pixels_avx2(const struct lq_nibbles *p);
+
+/* Of `count` vectors together: the groups of a chunk that must not be looked up at once. */
+static inline uint32_t lq_nibble_full(const struct lq_nibbles *p, int first, int count, int chunk)
+{
+    int chunks = lq_nibble_chunks(p->rows.runs * p->rows.run, p->chunk);
+    uint32_t full = 0;
+
+    for (int vector = first; vector < first + count; vector++)
+        full |= p->full[vector * chunks + chunk];
+    return full;
+}
 
 /* at: in bytes; a table has LQ_NIBBLE_PAIR of them. */
 static inline __attribute__((always_inline)) __m256i lq_nibble_table(size_t at)
@@ -70,7 +80,7 @@ struct lq_nibble_sums {
     __m256i t0, t1, t2, t3, h0, h1, h2, h3;
 };
 
-/* Adds four x of up to three lookups each. */
+/* Adds four x of up to four lookups each. */
 static inline __attribute__((always_inline)) void
 lq_nibble_add(struct lq_nibble_sums *s, __m256i x0, __m256i x1, __m256i x2, __m256i x3)
 {
