@@ -54,7 +54,16 @@ static inline __m256i broadcast(const uint8_t *a)
     do {                                                                                           \
         __m256i products = _mm256_maddubs_epi16(l, w);                                             \
                                                                                                    \
-        __asm__("vpaddw %1, %0, %0" : "+x"(x) : "x"(products));                                    \
+        __asm__ volatile("vpaddw %1, %0, %0" : "+x"(x) : "x"(products));                           \
+    } while (0)
+/* A row's word k by one or two panels. */
+#define ADD_ROW(row, x, y)                                                                         \
+    do {                                                                                           \
+        __m256i l = broadcast((row) + k);                                                          \
+                                                                                                   \
+        ADD(x, l, w0);                                                                             \
+        if (panels == 2)                                                                           \
+            ADD(y, l, w1);                                                                         \
     } while (0)
 #define WIDEN(total, x)                                                                            \
     ((total) = _mm256_add_epi32(total, _mm256_madd_epi16(x, _mm256_set1_epi16(1))))
@@ -67,43 +76,20 @@ static inline __attribute__((always_inline)) void add_words(const int panels,
 {
     const uint8_t *a0 = rows[0] + at, *a1 = rows[1] + at, *a2 = rows[2] + at, *a3 = rows[3] + at;
     const uint8_t *end = w + (size_t)words * WORD * LANES;
-    __m256i w0 = _mm256_loadu_si256((const void *)w), w1 = w0, l = broadcast(a0);
-    __m256i x0, x1, x2, x3, y0, y1, y2, y3;
+    __m256i zero = _mm256_setzero_si256(), x0 = zero, x1 = zero, x2 = zero, x3 = zero;
+    __m256i y0 = zero, y1 = zero, y2 = zero, y3 = zero;
 
-    if (panels == 2)
-        w1 = _mm256_loadu_si256((const void *)(w + panel));
-    x0 = _mm256_maddubs_epi16(l, w0);
-    y0 = _mm256_maddubs_epi16(l, w1);
-    l = broadcast(a1);
-    x1 = _mm256_maddubs_epi16(l, w0);
-    y1 = _mm256_maddubs_epi16(l, w1);
-    l = broadcast(a2);
-    x2 = _mm256_maddubs_epi16(l, w0);
-    y2 = _mm256_maddubs_epi16(l, w1);
-    l = broadcast(a3);
-    x3 = _mm256_maddubs_epi16(l, w0);
-    y3 = _mm256_maddubs_epi16(l, w1);
-    for (size_t k = WORD; (w += (size_t)WORD * LANES) < end; k += WORD) {
-        w0 = _mm256_loadu_si256((const void *)w);
+    for (size_t k = 0; w < end; k += WORD, w += (size_t)WORD * LANES) {
+        __m256i w0 = _mm256_loadu_si256((const void *)w), w1 = w0;
+
         if (panels == 2)
             w1 = _mm256_loadu_si256((const void *)(w + panel));
-        l = broadcast(a0 + k);
-        ADD(x0, l, w0);
-        if (panels == 2)
-            ADD(y0, l, w1);
-        l = broadcast(a1 + k);
-        ADD(x1, l, w0);
-        if (panels == 2)
-            ADD(y1, l, w1);
-        l = broadcast(a2 + k);
-        ADD(x2, l, w0);
-        if (panels == 2)
-            ADD(y2, l, w1);
-        l = broadcast(a3 + k);
-        ADD(x3, l, w0);
-        if (panels == 2)
-            ADD(y3, l, w1);
+        ADD_ROW(a0, x0, y0);
+        ADD_ROW(a1, x1, y1);
+        ADD_ROW(a2, x2, y2);
+        ADD_ROW(a3, x3, y3);
     }
+    __asm__ volatile("" ::: "memory"); /* or totals are loaded ahead of the loop, and spilled */
     WIDEN(totals[0], x0);
     WIDEN(totals[1], x1);
     WIDEN(totals[2], x2);
