@@ -5,11 +5,9 @@
  * With pixels in the lanes a column's thresholds are the same in all lanes, and the counts of the
  * passed ones pick bits of the column's nibbles by a shuffle: no sum is stored, nor turned to rows.
  *
- * A column of one weight plane, n, has the sum n * x with
- *     x = sum_j m_j (2 count_j - pop_j),
- * which 16 bits hold where the length allows; then its thresholds are divided by n instead. Else
- * sums are made in 32 bits: those of pixels 4 l + r lie in vector r, so that counts shifted by r
- * bytes are in the order of pixels.
+ * A column of one weight plane, n, has the sum n * x: its thresholds are divided by n instead. Of
+ * two planes, sums are made in 32 bits: those of pixels 4 l + r lie in vector r, so that counts
+ * shifted by r bytes are in the order of pixels.
  */
 #include "kernels/x86/nibble_strip.h"
 
@@ -26,40 +24,12 @@ enum {
 };
 
 struct codes {
-    const struct lq_encode *encode;
-    struct lq_strip_cursor cursor;
-    bool narrow;         /* 16 bits hold x */
     __m256i maps[CODES]; /* by the code's place in the nibbles and by how many of three
                             thresholds are missed, what is stored */
+    const struct lq_encode *encode;
     uint8_t *to;
+    struct lq_strip_cursor cursor;
 };
-
-/* What the windows of a block have in common for all columns. */
-struct shared {
-    __m256i x[HALVES][2];        /* narrow: sum of m_j pop_j, of even and odd pixels */
-    __m256i pops[HALVES][CODES]; /* else: pops of both planes, of pixels 4 l + r */
-};
-
-static void share(const struct codes *c, const struct lq_strip *s, size_t at, struct shared *shared)
-{
-    __m256i pops[2][HALVES][2];
-    __m256i m0 = _mm256_set1_epi16((int16_t)s->p->a_basis[0]);
-    __m256i m1 = _mm256_set1_epi16((int16_t)s->p->a_basis[1]);
-
-    lq_strip_pops(s, at, pops);
-    for (int half = 0; half < HALVES; half++)
-        for (int odd = 0; odd < 2; odd++) {
-            __m256i plane0 = pops[0][half][odd], plane1 = pops[1][half][odd];
-
-            if (c->narrow) {
-                shared->x[half][odd] = _mm256_add_epi16(_mm256_mullo_epi16(plane0, m0),
-                                                        _mm256_mullo_epi16(plane1, m1));
-            } else {
-                shared->pops[half][odd] = lq_nibble_even(plane0, plane1);
-                shared->pops[half][odd + 2] = lq_nibble_odd(plane0, plane1);
-            }
-        }
-}
 
 /* What sign * n * x must exceed so that it is at least `threshold`, as 16 bits that compare like it
  * with any x. */
@@ -90,15 +60,11 @@ static inline void add_codes(const struct codes *c, int column, __m256i missed, 
     *codes = _mm256_or_si256(*codes, _mm256_shuffle_epi8(c->maps[column % CODES], missed));
 }
 
-/* One of the pair's columns: adds its bits to codes[half]. */
-static inline void encode_narrow(const struct codes *c, const struct lq_strip *s,
-                                 const struct shared *shared, const struct lq_strip_counts *counts,
-                                 int column, __m256i *codes)
+/* A column of one plane, the pair's first or second: adds its bits to codes[half]. */
+static inline void encode_one(const struct codes *c, const struct lq_strip *s,
+                              const struct lq_strip_sums *sums, int column, __m256i *codes)
 {
-    const int side = column % 2;
     int32_t n = lq_strip_basis(s->p, column, 0) * c->encode->signs[column];
-    __m256i m0 = _mm256_set1_epi16((int16_t)(2 * s->p->a_basis[0]));
-    __m256i m1 = _mm256_set1_epi16((int16_t)(2 * s->p->a_basis[1]));
     __m256i signs = _mm256_set1_epi16(n < 0 ? -1 : 1), thresholds[THRESHOLDS];
 
     for (int i = 0; i < THRESHOLDS; i++)
@@ -107,12 +73,8 @@ static inline void encode_narrow(const struct codes *c, const struct lq_strip *s
         __m256i passed[2];
 
         for (int odd = 0; odd < 2; odd++) {
-            __m256i plane0 = counts->of[0][half][2 * odd + side];
-            __m256i plane1 = counts->of[1][half][2 * odd + side];
-            __m256i x =
-                _mm256_add_epi16(_mm256_mullo_epi16(plane0, m0), _mm256_mullo_epi16(plane1, m1));
+            __m256i x = _mm256_sign_epi16(sums->of[column % 2][half][odd], signs);
 
-            x = _mm256_sign_epi16(_mm256_sub_epi16(x, shared->x[half][odd]), signs);
             passed[odd] = _mm256_cmpgt_epi16(x, thresholds[0]);
             for (int i = 1; i < THRESHOLDS; i++) /* a byte each */
                 passed[odd] = _mm256_add_epi8(passed[odd], _mm256_cmpgt_epi16(x, thresholds[i]));
@@ -122,32 +84,13 @@ static inline void encode_narrow(const struct codes *c, const struct lq_strip *s
     }
 }
 
-/* The products of a pair's counts with its factors, of pixels 4 l + r of a half. */
-static inline __m256i weigh(const struct lq_strip_counts *counts, int half, int side, int r,
-                            __m256i factor)
+/* A column of two planes, which are the pair. */
+static inline void encode_two(const struct codes *c, const struct lq_strip *s,
+                              const struct lq_strip_sums *sums, int column, __m256i *codes)
 {
-    __m256i plane0 = counts->of[0][half][r % 2 * 2 + side];
-    __m256i plane1 = counts->of[1][half][r % 2 * 2 + side];
-
-    return _mm256_madd_epi16(r < 2 ? lq_nibble_even(plane0, plane1) : lq_nibble_odd(plane0, plane1),
-                             factor);
-}
-
-/* One column of `bits` planes, or one of a pair's. */
-static inline __attribute__((always_inline)) void encode_wide(const int bits, const struct codes *c,
-                                                              const struct lq_strip *s,
-                                                              const struct shared *shared,
-                                                              const struct lq_strip_counts *counts,
-                                                              int column, __m256i *codes)
-{
-    const int32_t *m = s->p->a_basis;
-    const int side = bits == 1 ? column % 2 : 0;
-    int32_t n0 = lq_strip_basis(s->p, column, 0);
-    int32_t n1 = bits == 2 ? lq_strip_basis(s->p, column, 1) : 0;
-    __m256i first = lq_strip_factor(2 * n0 * m[0], 2 * n0 * m[1]);
-    __m256i second = lq_strip_factor(2 * n1 * m[0], 2 * n1 * m[1]);
-    __m256i both = lq_strip_factor((n0 + n1) * m[0], (n0 + n1) * m[1]);
-    __m256i signs = _mm256_set1_epi32(c->encode->signs[column]), thresholds[THRESHOLDS];
+    int32_t n0 = lq_strip_basis(s->p, column, 0) * c->encode->signs[column];
+    int32_t n1 = lq_strip_basis(s->p, column, 1) * c->encode->signs[column];
+    __m256i thresholds[THRESHOLDS];
 
     for (int i = 0; i < THRESHOLDS; i++)
         thresholds[i] = _mm256_set1_epi32(threshold(c, column, i));
@@ -155,12 +98,9 @@ static inline __attribute__((always_inline)) void encode_wide(const int bits, co
         __m256i missed[CODES];
 
         for (int r = 0; r < CODES; r++) {
-            __m256i sum = weigh(counts, half, side, r, first);
+            __m256i sum = _mm256_add_epi32(lq_strip_weigh(sums, 0, half, r, n0),
+                                           lq_strip_weigh(sums, 1, half, r, n1));
 
-            if (bits == 2)
-                sum = _mm256_add_epi32(sum, weigh(counts, half, 1, r, second));
-            sum = _mm256_sub_epi32(sum, _mm256_madd_epi16(shared->pops[half][r], both));
-            sum = _mm256_sign_epi32(sum, signs);
             missed[r] = _mm256_cmpgt_epi32(thresholds[0], sum);
             for (int i = 1; i < THRESHOLDS; i++) /* a byte each */
                 missed[r] = _mm256_add_epi8(missed[r], _mm256_cmpgt_epi32(thresholds[i], sum));
@@ -223,10 +163,10 @@ static inline __attribute__((always_inline)) void encode_pairs(const int bits,
     size_t length = (size_t)p->rows.runs * (size_t)p->rows.run, bytes = (size_t)p->n / CODES;
     const uint16_t *pair = p->pairs;
     __m256i codes[TOGETHER][HALVES];
-    struct lq_strip_counts counts[2];
-    struct shared shared;
+    struct lq_strip_base base;
+    struct lq_strip_sums sums[2];
 
-    share(c, s, at, &shared);
+    lq_strip_start(s, at, &base);
     for (int column = 0; column < p->n; column += CODES * TOGETHER) {
         for (int i = 0; i < CODES * TOGETHER; i += 4 / bits, pair += 2 * length) {
             const uint16_t *const both[2] = {pair, pair + length};
@@ -234,15 +174,12 @@ static inline __attribute__((always_inline)) void encode_pairs(const int bits,
 
             if (i % CODES == 0)
                 to[0] = to[1] = _mm256_setzero_si256();
-            lq_strip_count(s, at, both, counts);
-            for (int j = 0; j < 4 / bits; j++) {
-                const struct lq_strip_counts *of = &counts[bits == 2 ? j : j / 2];
-
-                if (bits == 1 && c->narrow)
-                    encode_narrow(c, s, &shared, of, column + i + j, to);
+            lq_strip_count(s, at, &base, both, sums);
+            for (int j = 0; j < 4 / bits; j++)
+                if (bits == 1)
+                    encode_one(c, s, &sums[j / 2], column + i + j, to);
                 else
-                    encode_wide(bits, c, s, &shared, of, column + i + j, to);
-            }
+                    encode_two(c, s, &sums[j], column + i + j, to);
         }
         const __m256i *const fours[TOGETHER] = {codes[0], codes[1], codes[2], codes[3]};
         for (int half = 0; half < HALVES; half++)
@@ -284,11 +221,7 @@ static void init_maps(struct codes *c)
 bool lq_encode_nibbles_avx2(const struct lq_nibbles *p, const struct lq_encode *e,
                             uint8_t *ret_codes)
 {
-    int64_t length = (int64_t)LQ_NIBBLE_CODES * p->rows.runs * p->rows.run;
-    int32_t m0 = p->a_basis[0], m1 = p->a_basis[1];
-    int64_t most = (m0 < 0 ? -m0 : m0) + (m1 < 0 ? -m1 : m1);
-    struct codes c = {
-        .encode = e, .narrow = p->w_bits == 1 && length * most <= INT16_MAX, .to = ret_codes};
+    struct codes c = {.encode = e, .to = ret_codes};
 
     if (!p->pairs || e->form != LQ_CODE_NIBBLES || e->bits > LQ_NIBBLE_BITS ||
         p->n != e->channels || p->n % (CODES * TOGETHER) != 0)

@@ -15,24 +15,6 @@ enum {
     COLUMNS = 8 /* stored at once */
 };
 
-/* Adds factor * (2 count - pops), both planes, of pixels 4 l + r to vector r. side: the low or the
- * high nibbles of the weights. */
-static inline void weigh(const struct lq_strip_counts *counts, __m256i pops[2][HALVES][2], int half,
-                         int side, __m256i factor, bool first, __m256i *sums)
-{
-    for (int odd = 0; odd < 2; odd++) {
-        __m256i plane0 = counts->of[0][half][2 * odd + side];
-        __m256i plane1 = counts->of[1][half][2 * odd + side];
-
-        plane0 = _mm256_sub_epi16(_mm256_add_epi16(plane0, plane0), pops[0][half][odd]);
-        plane1 = _mm256_sub_epi16(_mm256_add_epi16(plane1, plane1), pops[1][half][odd]);
-        __m256i below = _mm256_madd_epi16(lq_nibble_even(plane0, plane1), factor);
-        __m256i above = _mm256_madd_epi16(lq_nibble_odd(plane0, plane1), factor);
-        sums[odd] = first ? below : _mm256_add_epi32(sums[odd], below);
-        sums[odd + 2] = first ? above : _mm256_add_epi32(sums[odd + 2], above);
-    }
-}
-
 static inline void store(int32_t *sums, int left, __m256i eight)
 {
     if (left >= COLUMNS)
@@ -68,18 +50,21 @@ static inline void store_columns(const __m256i *by_column, size_t step, int left
     }
 }
 
-/* Adds what a pair makes of columns `column`.. whose pair number i / 2 it is. */
+/* What a pair makes of columns `column`.. whose pair number i / 2 it is, of pixels 4 l + r. */
 static inline __attribute__((always_inline)) void
-weigh_pair(const int bits, const struct lq_nibbles *p, const struct lq_strip_counts *counts,
-           __m256i pops[2][HALVES][2], int column, int i, __m256i sums[COLUMNS][HALVES][4])
+weigh_pair(const int bits, const struct lq_nibbles *p, const struct lq_strip_sums *x, int column,
+           int i, __m256i sums[COLUMNS][HALVES][4])
 {
     for (int side = 0; side < 2; side++) {
         int of = (i + side) / bits, plane = (i + side) % bits;
         int32_t n = column + of < p->n ? lq_strip_basis(p, column + of, plane) : 0;
-        __m256i factor = lq_strip_factor(n * p->a_basis[0], n * p->a_basis[1]);
 
         for (int half = 0; half < HALVES; half++)
-            weigh(counts, pops, half, side, factor, plane == 0, sums[of][half]);
+            for (int r = 0; r < 4; r++) {
+                __m256i sum = lq_strip_weigh(x, side, half, r, n), *to = &sums[of][half][r];
+
+                *to = plane == 0 ? sum : _mm256_add_epi32(*to, sum);
+            }
     }
 }
 
@@ -89,12 +74,12 @@ block_by_pairs(const int bits, const struct lq_strip *s, size_t at, int32_t *con
 {
     const struct lq_nibbles *p = s->p;
     size_t length = (size_t)p->rows.runs * (size_t)p->rows.run;
-    __m256i pops[2][HALVES][2];
-    struct lq_strip_counts counts[2];
+    struct lq_strip_base base;
+    struct lq_strip_sums x[2];
     __m256i sums[COLUMNS][HALVES][4]; /* [r]: pixels 4 l + r of the half */
     int all = (p->n * bits + 1) / 2;  /* pairs */
 
-    lq_strip_pops(s, at, pops);
+    lq_strip_start(s, at, &base);
     for (int column = 0; column < p->n; column += COLUMNS) {
         for (int i = 0; i < COLUMNS * bits; i += 4) {
             int pair = (column * bits + i) / 2;
@@ -103,10 +88,10 @@ block_by_pairs(const int bits, const struct lq_strip *s, size_t at, int32_t *con
                 break;
             const uint16_t *first = p->pairs + (size_t)pair * length;
             const uint16_t *const both[2] = {first, pair + 1 < all ? first + length : first};
-            lq_strip_count(s, at, both, counts);
-            weigh_pair(bits, p, &counts[0], pops, column, i, sums);
+            lq_strip_count(s, at, &base, both, x);
+            weigh_pair(bits, p, &x[0], column, i, sums);
             if (pair + 1 < all)
-                weigh_pair(bits, p, &counts[1], pops, column, i + 2, sums);
+                weigh_pair(bits, p, &x[1], column, i + 2, sums);
         }
         for (int half = 0; half < HALVES; half++)
             for (int r = 0; r < 4; r++)

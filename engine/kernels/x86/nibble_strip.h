@@ -50,28 +50,35 @@ bool lq_strip_run(const struct lq_nibbles *p, lq_strip_block *block, void *conte
 void lq_strip_next(const struct lq_strip *strip, struct lq_strip_cursor *cursor, int some,
                    int *ret_here, int *ret_there);
 
-/* Counts of activations in 64 windows: [plane][half][even pixels, odd ones]. */
-void lq_strip_pops(const struct lq_strip *strip, size_t at, __m256i pops[2][LQ_STRIP_HALVES][2]);
-
-/* Counts of a pair of columns or planes in 64 windows, of which counts 0 and 1 are those of even
- * pixels, 2 and 3 of odd ones, with the first and the second of the pair. */
-struct lq_strip_counts {
-    __m256i of[2][LQ_STRIP_HALVES][LQ_NIBBLE_COUNTS]; /* [plane] */
+/* What a plane of weights makes of windows,
+ *     x = sum_j m_j (2 count_j - pop_j),
+ * fits 16 bits in products that suit pixels in lanes. Of 64 windows: [half][even pixels, odd ones].
+ */
+struct lq_strip_base { /* sum_j m_j pop_j, which all planes of weights have in common */
+    __m256i of[LQ_STRIP_HALVES][2];
+};
+void lq_strip_start(const struct lq_strip *strip, size_t at, struct lq_strip_base *ret_base);
+/* x of the first and the second of a pair of columns or planes. */
+struct lq_strip_sums {
+    __m256i of[2][LQ_STRIP_HALVES][2];
 };
 /* Of two pairs, which may be the same. */
-void lq_strip_count(const struct lq_strip *strip, size_t at, const uint16_t *const pairs[2],
-                    struct lq_strip_counts counts[2]);
+void lq_strip_count(const struct lq_strip *strip, size_t at, const struct lq_strip_base *base,
+                    const uint16_t *const pairs[2], struct lq_strip_sums ret_sums[2]);
+
+/* n x of pixels 4 l + r of a half, in 32 bits. */
+static inline __attribute__((always_inline)) __m256i
+lq_strip_weigh(const struct lq_strip_sums *sums, int side, int half, int r, int32_t n)
+{
+    uint32_t factor = r < 2 ? (uint32_t)n & 0xffffu : (uint32_t)n << 16;
+
+    return _mm256_madd_epi16(sums->of[side][half][r % 2], _mm256_set1_epi32((int32_t)factor));
+}
 
 static inline int32_t lq_strip_basis(const struct lq_nibbles *p, int column, int plane)
 {
     return p->w_basis[(column / LQ_NIBBLE_LANES * p->w_bits + plane) * LQ_NIBBLE_LANES +
                       column % LQ_NIBBLE_LANES];
-}
-
-/* Factors of two planes side by side, in each lane. */
-static inline __m256i lq_strip_factor(int32_t m0, int32_t m1)
-{
-    return _mm256_set1_epi32((int32_t)((uint32_t)m0 & 0xffffu) | (int32_t)((uint32_t)m1 << 16));
 }
 
 #endif

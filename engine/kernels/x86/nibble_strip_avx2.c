@@ -1,9 +1,10 @@
-/* nibble_strip_avx2.c - lines of windows with pixels in the lanes: planes, counts.
+/* nibble_strip_avx2.c - lines of windows with pixels in the lanes: planes, counts, sums.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "kernels/x86/nibble_strip.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -88,29 +89,46 @@ static void count_pixels(const struct lq_strip *s, uint8_t *pops)
         }
 }
 
-void lq_strip_pops(const struct lq_strip *s, size_t at, __m256i pops[2][HALVES][2])
+/* Counts of activations in 32 windows, in one plane. */
+static void add_pops(const struct lq_strip *s, const uint8_t *pops, __m256i *ret_even,
+                     __m256i *ret_odd)
 {
     const __m256i low = _mm256_set1_epi16(255);
     const struct lq_rows *rows = &s->p->rows;
     int length = rows->runs * rows->run;
     int some = UINT8_MAX / (LQ_NIBBLE_CODES * s->groups) * s->groups; /* taps that fit a byte */
 
-    for (size_t i = 0; i < 2 * (size_t)HALVES; i++) {
-        const uint8_t *from = s->pops + at + i / HALVES * s->plane + i % HALVES * LANES;
-        __m256i even = _mm256_setzero_si256(), odd = even;
+    *ret_even = *ret_odd = _mm256_setzero_si256();
+    for (int k = 0; k < length;) {
+        int end = k + some < length ? k + some : length;
+        __m256i taps = _mm256_setzero_si256();
 
-        for (int k = 0; k < length;) {
-            int end = k + some < length ? k + some : length;
-            __m256i taps = _mm256_setzero_si256();
+        for (; k < end; k += s->groups)
+            taps = _mm256_add_epi8(taps, _mm256_loadu_si256((const void *)(pops + s->offsets[k])));
+        *ret_even = _mm256_add_epi16(*ret_even, _mm256_and_si256(taps, low));
+        *ret_odd = _mm256_add_epi16(*ret_odd, _mm256_srli_epi16(taps, 8));
+    }
+}
 
-            for (; k < end; k += s->groups)
-                taps =
-                    _mm256_add_epi8(taps, _mm256_loadu_si256((const void *)(from + s->offsets[k])));
-            even = _mm256_add_epi16(even, _mm256_and_si256(taps, low));
-            odd = _mm256_add_epi16(odd, _mm256_srli_epi16(taps, 8));
-        }
-        pops[i / HALVES][i % HALVES][0] = even;
-        pops[i / HALVES][i % HALVES][1] = odd;
+/* sum_j m_j count_j. */
+static inline __m256i weigh(__m256i plane0, __m256i plane1, const int32_t *basis, int factor)
+{
+    __m256i m0 = _mm256_set1_epi16((int16_t)(factor * basis[0]));
+    __m256i m1 = _mm256_set1_epi16((int16_t)(factor * basis[1]));
+
+    return _mm256_add_epi16(_mm256_mullo_epi16(plane0, m0), _mm256_mullo_epi16(plane1, m1));
+}
+
+void lq_strip_start(const struct lq_strip *s, size_t at, struct lq_strip_base *ret_base)
+{
+    for (size_t half = 0; half < HALVES; half++) {
+        const uint8_t *pops = s->pops + at + half * LANES;
+        __m256i even[2], odd[2];
+
+        add_pops(s, pops, &even[0], &odd[0]);
+        add_pops(s, pops + s->plane, &even[1], &odd[1]);
+        ret_base->of[half][0] = weigh(even[0], even[1], s->p->a_basis, 1);
+        ret_base->of[half][1] = weigh(odd[0], odd[1], s->p->a_basis, 1);
     }
 }
 
@@ -142,35 +160,41 @@ static inline __attribute__((always_inline)) void look(bool full, const uint8_t 
 }
 
 static inline __attribute__((always_inline)) void
-count_half(const struct lq_strip *s, const uint8_t *planes, const uint16_t *const pairs[2],
-           struct lq_strip_counts counts[2], int half)
+count_half(const struct lq_strip *s, const uint8_t *planes, const struct lq_strip_base *base,
+           const uint16_t *const pairs[2], int half, struct lq_strip_sums ret_sums[2])
 {
     const struct lq_nibbles *p = s->p;
     const uint32_t *offsets = s->offsets;
     int length = p->rows.runs * p->rows.run;
     const uint32_t *next_full = s->full;
+    __m256i counts[2][2][LQ_NIBBLE_COUNTS]; /* [pair][plane] */
     size_t plane = s->plane;
+    int k = 0;
 
-    for (int from = 0; from < length; from += p->chunk) {
-        int to = from + p->chunk < length ? from + p->chunk : length, k = from;
+    do {
+        bool first = k == 0;
+        int to = k + p->chunk < length ? k + p->chunk : length;
         uint32_t full = *next_full++;
         __m256i zero = _mm256_setzero_si256();
         struct lq_nibble_sums sums = {zero, zero, zero, zero, zero, zero, zero, zero};
 
         for (; k < to; k += GROUP, full >>= 1)
             look(full & 1, planes, plane, offsets + k, pairs[0] + k, pairs[1] + k, &sums);
-        lq_nibble_flush(sums.t0, sums.h0, from == 0, counts[0].of[0][half]);
-        lq_nibble_flush(sums.t1, sums.h1, from == 0, counts[0].of[1][half]);
-        lq_nibble_flush(sums.t2, sums.h2, from == 0, counts[1].of[0][half]);
-        lq_nibble_flush(sums.t3, sums.h3, from == 0, counts[1].of[1][half]);
-    }
+        lq_nibble_flush_all(&sums, first, counts[0][0]);
+    } while (k < length);
+    for (int pair = 0; pair < 2; pair++)
+        for (int i = 0; i < LQ_NIBBLE_COUNTS; i++) { /* first, second of even pixels, of odd ones */
+            __m256i x = weigh(counts[pair][0][i], counts[pair][1][i], p->a_basis, 2);
+
+            ret_sums[pair].of[i % 2][half][i / 2] = _mm256_sub_epi16(x, base->of[half][i / 2]);
+        }
 }
 
-void lq_strip_count(const struct lq_strip *s, size_t at, const uint16_t *const pairs[2],
-                    struct lq_strip_counts counts[2])
+void lq_strip_count(const struct lq_strip *s, size_t at, const struct lq_strip_base *base,
+                    const uint16_t *const pairs[2], struct lq_strip_sums ret_sums[2])
 {
     for (int half = 0; half < HALVES; half++)
-        count_half(s, s->planes + at + (size_t)half * LANES, pairs, counts, half);
+        count_half(s, s->planes + at + (size_t)half * LANES, base, pairs, half, ret_sums);
 }
 
 void lq_strip_next(const struct lq_strip *s, struct lq_strip_cursor *c, int some, int *ret_here,
@@ -234,10 +258,12 @@ static bool suits(const struct lq_nibbles *p)
 {
     const struct lq_rows *rows = &p->rows;
     size_t step = rows->step, length = (size_t)rows->runs * (size_t)rows->run;
+    size_t most = (size_t)abs(p->a_basis[0]) + (size_t)abs(p->a_basis[1]); /* of a level */
 
-    return step > 0 && step % 4 == 0 && step <= 16 && (size_t)rows->run % step == 0 &&
-           rows->gap % step == 0 && (rows->lines == 1 || rows->line == rows->gap) &&
-           rows->gap > 0 && rows->gap / step >= (size_t)rows->width && length <= MOST_LENGTH &&
+    return LQ_NIBBLE_CODES * length * most <= INT16_MAX && step > 0 && step % 4 == 0 &&
+           step <= 16 && (size_t)rows->run % step == 0 && rows->gap % step == 0 &&
+           (rows->lines == 1 || rows->line == rows->gap) && rows->gap > 0 &&
+           rows->gap / step >= (size_t)rows->width && length <= MOST_LENGTH &&
            p->n <= LQ_STRIP_COLUMNS;
 }
 

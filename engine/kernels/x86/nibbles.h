@@ -128,15 +128,4 @@ lq_nibble_flush_all(const struct lq_nibble_sums *s, bool first, __m256i *counts)
     lq_nibble_flush(s->t3, s->h3, first, counts + (size_t)3 * LQ_NIBBLE_COUNTS);
 }
 
-/* Of two planes, low words (even) or high words (odd) of each lane side by side. */
-static inline __attribute__((always_inline)) __m256i lq_nibble_even(__m256i plane0, __m256i plane1)
-{
-    return _mm256_blend_epi16(plane0, _mm256_slli_epi32(plane1, 16), 0xaa);
-}
-
-static inline __attribute__((always_inline)) __m256i lq_nibble_odd(__m256i plane0, __m256i plane1)
-{
-    return _mm256_blend_epi16(_mm256_srli_epi32(plane0, 16), plane1, 0xaa);
-}
-
 #endif
