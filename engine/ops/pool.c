@@ -4,6 +4,7 @@
  */
 #include <math.h>
 
+#include "base/size.h"
 #include "ops/step.h"
 
 /* The part of a window that lies on the map, and how many of its taps lie on the padded map (with
@@ -34,6 +35,7 @@ struct work {
     const struct lq_step *step;
     const struct lq_run *run;
     reduce_function *reduce;
+    int items;
 };
 
 static void reduce_row(void *context, int y, int worker)
@@ -62,7 +64,7 @@ static void reduce_row(void *context, int y, int worker)
 static void each_window(const struct lq_step *step, const struct lq_run *run,
                         reduce_function *reduce)
 {
-    struct work work = {step, run, reduce};
+    struct work work = {step, run, reduce, 0};
 
     lq_step_rows(step, run, reduce_row, &work);
 }
@@ -103,16 +105,24 @@ static inline void average_channels(const struct pooled *window, const float *in
         output[c] = sums[c] / taps;
 }
 
+/* Channels from..to - 1; from is a multiple of TOGETHER. */
+static void average(const struct pooled *window, int count, int from, int to, float *output)
+{
+    int c = from;
+
+    for (; c + TOGETHER <= to; c += TOGETHER)
+        average_channels(window, window->input + c, TOGETHER, (float)count, output + c);
+    if (c < to)
+        average_channels(window, window->input + c, to - c, (float)count, output + c);
+}
+
 static void reduce_average(const struct lq_step *step, const struct pooled *window, float *output)
 {
-    int count = (window->y.to - window->y.from) * (window->x.to - window->x.from), c = 0;
+    int count = (window->y.to - window->y.from) * (window->x.to - window->x.from);
 
     if (step->attributes->count_include_pad)
         count = window->y.padded * window->x.padded;
-    for (; c + TOGETHER <= window->channels; c += TOGETHER)
-        average_channels(window, window->input + c, TOGETHER, (float)count, output + c);
-    if (c < window->channels)
-        average_channels(window, window->input + c, window->channels - c, (float)count, output + c);
+    average(window, count, 0, window->channels, output);
 }
 
 static void max_pool_run(const struct lq_step *step, const struct lq_run *run)
@@ -125,13 +135,32 @@ static void average_pool_run(const struct lq_step *step, const struct lq_run *ru
     each_window(step, run, reduce_average);
 }
 
+/* A share of the channels: many were computed by the same thread. */
+static void average_share(void *context, int item, int worker)
+{
+    const struct work *work = context;
+    struct lq_map in = lq_shape_map(&work->step->inputs[0].shape);
+    struct pooled all = {work->run->inputs[0],
+                         in.width,
+                         in.channels,
+                         {0, in.height, in.height},
+                         {0, in.width, in.width}};
+    int parts = lq_ceil_div(in.channels, TOGETHER), items = work->items;
+    int from = lq_share_start(parts, item, items) * TOGETHER;
+    int to = lq_share_start(parts, item + 1, items) * TOGETHER;
+
+    (void)worker;
+    average(&all, in.height * in.width, from, to < in.channels ? to : in.channels,
+            work->run->output);
+}
+
 static void global_average_pool_run(const struct lq_step *step, const struct lq_run *run)
 {
-    struct lq_map in = lq_shape_map(&step->inputs[0].shape);
-    struct pooled all = {
-        run->inputs[0], in.width, in.channels, {0, in.height, in.height}, {0, in.width, in.width}};
+    bool small = lq_shape_elements(&step->inputs[0].shape) < LQ_MIN_PARALLEL_ELEMENTS;
+    struct lq_pool *pool = small ? NULL : run->pool;
+    struct work work = {step, run, NULL, lq_pool_threads(pool)};
 
-    reduce_average(step, &all, run->output);
+    lq_pool_run(pool, work.items, average_share, &work);
 }
 
 int lq_max_pool_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

@@ -7,9 +7,6 @@
 #include "base/size.h"
 #include "tensor/bitplanes.h"
 
-/* Another thread is not worth its cache misses for fewer elements. */
-#define MIN_PARALLEL_ELEMENTS 16384
-
 struct lq_map lq_shape_map(const struct lq_shape *shape)
 {
     if (shape->rank == 3)
@@ -51,7 +48,7 @@ struct lq_tiling lq_tile_rows(int height, int width)
 void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_pool_work *work,
                   void *context)
 {
-    bool small = lq_shape_elements(&step->output.shape) < MIN_PARALLEL_ELEMENTS;
+    bool small = lq_shape_elements(&step->output.shape) < LQ_MIN_PARALLEL_ELEMENTS;
 
     lq_pool_run(small ? NULL : run->pool, lq_shape_map(&step->output.shape).height, work, context);
 }

@@ -127,6 +127,9 @@ lq_step_prepare lq_quantize_prepare;
 /* The part that all of them share: names, buffers, the function. */
 void lq_step_init(struct lq_step *step, const struct lq_step_spec *spec, lq_step_function *run);
 
+/* Another thread is not worth its cache misses for fewer elements. */
+#define LQ_MIN_PARALLEL_ELEMENTS 16384
+
 /* Calls work(context, row, worker) for each row of the step's output map, on all threads where that
  * pays. */
 void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_pool_work *work,
