@@ -101,6 +101,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .gemm_bytes = lq_gemm_bytes_c,
         .bytes_lanes = 1,
         .bytes_bound = 255 * 127,
+        .gemm_wide = lq_gemm_wide_c,
         .plane_pairs = 1,
         .windows_product = lq_windows_product_c,
         .windows_outer = lq_windows_outer_c,
@@ -125,6 +126,8 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     /* reads the panels of avx512, and leaves small products to it */
     if (tiers >> LQ_CPU_AMX & 1 && best == LQ_CPU_AVX512) {
         kernels->gemm_bytes = lq_gemm_bytes_amx;
+        kernels->gemm_wide = lq_gemm_wide_amx;
+        kernels->wide_columns = 32;
         kernels->plane_pairs = 0;
         kernels->square_pairs = 0; /* its products take less than the transforms */
         best = LQ_CPU_AMX;

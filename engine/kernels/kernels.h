@@ -64,6 +64,20 @@ struct lq_bytes {
 };
 typedef void lq_gemm_bytes(const struct lq_bytes *bytes);
 
+/* The same product with weights beyond int8_t, in two parts of -127..127:
+ * w = LQ_WIDE_UNIT * high + low. The run is a multiple of 4. */
+#define LQ_WIDE_UNIT  255
+#define LQ_WIDE_LANES 16
+struct lq_wide {
+    int n;
+    struct lq_rows rows;
+    const uint8_t *a;
+    const int8_t *w; /* [panels][low, high][k / 4][lanes][4] */
+    int32_t *sums;
+    size_t stride;
+};
+typedef void lq_gemm_wide(const struct lq_wide *wide);
+
 /* The same product from bit planes:
  *   sum_ij n_i m_j (2 pop(w_i & a_j) - pop(a_j))
  * with n_i the column's weight basis (bits mean -1, +1) and m_j the activation basis (0, 1). An
@@ -249,6 +263,8 @@ struct lq_kernels {
     int bytes_lanes;
     int bytes_bound;      /* largest level of an activation times that of a weight */
     bool bytes_in_pieces; /* it wants to know struct lq_bytes' piece */
+    lq_gemm_wide *gemm_wide;
+    int wide_columns; /* from so many on, it is the fastest for pixels (measured); 0: never */
     lq_gemm_planes *gemm_planes;
     lq_gemm_nibbles *gemm_nibbles;
     lq_encode_nibbles *encode_nibbles; /* or NULL */
@@ -287,6 +303,7 @@ lq_pool_sums lq_pool_sums_neon;
 lq_dense_floats lq_dense_floats_neon;
 lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
 lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512, lq_gemm_bytes_amx;
+lq_gemm_wide lq_gemm_wide_c, lq_gemm_wide_amx;
 lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;
 lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;
 lq_windows_product lq_windows_product_c, lq_windows_product_avx2, lq_windows_product_avx512;

@@ -9,11 +9,11 @@
  * where squares need it (below): the sums are exact, and one thing is rounded, and only once, when
  * the model is loaded.
  *
- * Pixels become levels of 16 bits, line by line, for the product that every tier has, or points of
- * which squares of 2x2 results are made (kernels/pixels.h): sums of weights must fit 16 bits then,
- * on all tiers, so that none knows another network. The
- * constants' share is the same for all windows that lie on the image; only where they do not, the
- * difference is added to the sums.
+ * Pixels become levels of 16 bits, line by line, for the product that every tier has, or stay bytes
+ * for weights in two parts, or become points of which squares of 2x2 results are made
+ * (kernels/pixels.h): sums of weights must fit 16 bits then, on all tiers, so that none knows
+ * another network. The constants' share is the same for all windows that lie on the image; only
+ * where they do not, the difference is added to the sums.
  */
 #include "ops/conv_pixels.h"
 
@@ -48,18 +48,24 @@ struct axis {
     int *span_of;          /* [output pixels] */
 };
 
+enum way {
+    WAY_LEVELS,  /* pixels and weights of 16 bits */
+    WAY_WIDE,    /* pixels as they are, weights in two parts */
+    WAY_SQUARES, /* squares of results, pixels as they are, too */
+};
+
 struct state {
+    struct lq_pixel_plan plan;
     struct lq_conv_geometry geometry;
     struct lq_kernels kernels;
     struct lq_rows rows;
-    size_t line; /* levels of a padded line */
-    const int16_t *weights;
-    struct axis y, x;
-    struct lq_pixel_plan plan;
-    bool plans;      /* the plan is one, */
-    bool in_squares; /* and they are what is computed */
+    size_t line; /* levels, or bytes, of a padded line */
+    const void *weights;
     struct lq_pixel_conv squares;
     const int32_t *differences; /* [spans of y][spans of x][channels] */
+    struct axis y, x;
+    enum way way;
+    bool plans; /* the plan is one */
 };
 
 /* Input lines that output rows from `first` on see, as levels, zeros where padding is. */
@@ -114,15 +120,20 @@ static void sum_part(const void *state, const void *input, const struct lq_map_p
     int first = part->first, last = part->last;
     const struct lq_conv_geometry *g = &s->geometry;
     int16_t *lines = (int16_t *)(void *)scratch;
+    size_t stride = (size_t)g->out.channels;
     struct lq_rows rows = s->rows;
 
-    if (s->in_squares) {
+    rows.lines = last - first;
+    if (s->way == WAY_SQUARES) {
         lq_pixel_conv_run(&s->squares, input, first, last, scratch, sums);
+    } else if (s->way == WAY_WIDE) {
+        lq_pad_lines(g, (size_t)g->in.channels, input, first, last, scratch);
+        s->kernels.gemm_wide(
+            &(struct lq_wide){g->out.channels, rows, scratch, s->weights, sums, stride});
     } else {
         pad_lines(s, input, first, lq_padded_lines(g, last - first), lines);
-        rows.lines = last - first;
-        s->kernels.gemm_levels(&(struct lq_levels){g->out.channels, rows, lines, s->weights, sums,
-                                                   (size_t)g->out.channels});
+        s->kernels.gemm_levels(
+            &(struct lq_levels){g->out.channels, rows, lines, s->weights, sums, stride});
     }
     add_differences(s, first, last, sums);
 }
@@ -227,6 +238,36 @@ static int pack_weights(struct state *s, struct lq_arena *arena, const int16_t *
     return LQ_OK;
 }
 
+/* As gemm_wide has them. */
+static int pack_parts(struct state *s, struct lq_arena *arena, const int16_t *weights,
+                      struct lq_error *error)
+{
+    const struct lq_conv_geometry *g = &s->geometry;
+    const size_t lanes = LQ_WIDE_LANES;
+    size_t row = (size_t)(g->length / g->window.kernel_h), run = (size_t)s->rows.run;
+    size_t part = (size_t)g->window.kernel_h * run * lanes;
+    int8_t *packed =
+        lq_arena_alloc(arena, (size_t)lq_panels(g->out.channels, (int)lanes), 2 * part);
+
+    if (!packed)
+        return lq_fail_memory(error);
+    s->weights = packed;
+    for (size_t channel = 0; channel < (size_t)g->out.channels; channel++) {
+        int8_t *low = packed + channel / lanes * 2 * part + channel % lanes * 4;
+
+        for (size_t k = 0; k < (size_t)g->length; k++) {
+            size_t at = k / row * run + k % row;
+            int weight = *weights++, half = weight < 0 ? -LQ_WIDE_UNIT / 2 : LQ_WIDE_UNIT / 2;
+            int high = (weight + half) / LQ_WIDE_UNIT;
+
+            at = at / 4 * lanes * 4 + at % 4;
+            low[at] = (int8_t)(weight - LQ_WIDE_UNIT * high);
+            low[part + at] = (int8_t)high;
+        }
+    }
+    return LQ_OK;
+}
+
 /* Where windows lie along one axis. */
 struct slide {
     int outputs, start, stride, kernel, size; /* start: of the first window on the image */
@@ -295,9 +336,14 @@ static void init_rows(struct state *s)
     size_t channels = (size_t)g->in.channels;
     int run = g->window.kernel_w * g->in.channels;
 
-    /* a run of odd length takes in one level more, whose weight is 0 */
-    run += g->window.kernel_h > 1 ? run % 2 : 0;
-    s->line = lq_size_round_up((size_t)lq_padded_width(g) * channels + 1, 2);
+    /* a run takes in some elements more, whose weights are 0 */
+    if (s->way == WAY_WIDE) {
+        run = lq_ceil_div(run, 4) * 4;
+        s->line = (size_t)lq_padded_width(g) * channels;
+    } else {
+        run += g->window.kernel_h > 1 ? run % 2 : 0;
+        s->line = lq_size_round_up((size_t)lq_padded_width(g) * channels + 1, 2);
+    }
     s->rows = (struct lq_rows){.width = g->out.width,
                                .runs = g->window.kernel_h,
                                .run = run,
@@ -315,24 +361,37 @@ bool lq_conv_pixels_fits(const struct lq_step_spec *spec)
            w->kernel_h * w->kernel_w <= MAX_TAPS;
 }
 
+/* Of scratch, for so many rows of the map. */
+static size_t lines_bytes(const struct state *s, int rows)
+{
+    size_t lines = (size_t)lq_padded_lines(&s->geometry, rows);
+
+    if (s->way == WAY_SQUARES)
+        return lq_pixel_plan_bytes(&s->plan, rows);
+    if (s->way == WAY_WIDE) /* the last run takes in some behind them */
+        return lines * s->line + 4;
+    return lines * s->line * sizeof(int16_t);
+}
+
 static int prepare(struct state *s, struct lq_arena *arena, const struct lq_step_spec *spec,
                    const struct lq_preprocess *preprocess, struct rounding *r,
                    struct lq_step *ret_step, struct lq_error *error)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    int row_step = s->in_squares ? LQ_SQUARE : 1, rows = lq_integer_map_tile_rows(spec, row_step);
+    int row_step = s->way == WAY_SQUARES ? LQ_SQUARE : 1;
     struct lq_integer_map_spec map = {
         .sums = {r->scale, r->whole, g->taps * g->in.channels * TOP * 255},
         .length = g->length,
         .row_step = row_step,
-        .row_bytes = s->in_squares ? lq_pixel_plan_bytes(&s->plan, rows)
-                                   : (size_t)lq_padded_lines(g, rows) * s->line * sizeof(int16_t),
+        .row_bytes = lines_bytes(s, lq_integer_map_tile_rows(spec, row_step)),
         .sum_part = sum_part,
         .state = s};
     int status = round_weights(s, spec, preprocess, r, error);
 
-    if (status == LQ_OK && s->in_squares)
+    if (status == LQ_OK && s->way == WAY_SQUARES)
         status = lq_pixel_conv_init(&s->squares, arena, &s->plan, &s->kernels, r->weights, error);
+    else if (status == LQ_OK && s->way == WAY_WIDE)
+        status = pack_parts(s, arena, r->weights, error);
     else if (status == LQ_OK)
         status = pack_weights(s, arena, r->weights, error);
     if (status == LQ_OK)
@@ -340,6 +399,15 @@ static int prepare(struct state *s, struct lq_arena *arena, const struct lq_step
     if (status == LQ_OK)
         status = lq_integer_map_prepare(arena, spec, &map, ret_step, error);
     return status;
+}
+
+static enum way best_way(const struct state *s)
+{
+    int columns = s->kernels.wide_columns;
+
+    if (columns > 0 && s->geometry.out.channels >= columns)
+        return WAY_WIDE;
+    return s->plans && s->kernels.prefers_pixel_squares ? WAY_SQUARES : WAY_LEVELS;
 }
 
 int lq_conv_pixels_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
@@ -355,9 +423,9 @@ int lq_conv_pixels_prepare(struct lq_arena *arena, const struct lq_step_spec *sp
         return lq_fail_memory(error);
     lq_conv_geometry_init(&s->geometry, spec);
     s->kernels = *spec->kernels;
-    init_rows(s);
     s->plans = lq_pixel_plan_init(&s->plan, &s->geometry, TOP);
-    s->in_squares = s->plans && s->kernels.prefers_pixel_squares;
+    s->way = best_way(s);
+    init_rows(s);
     channels = (size_t)s->geometry.out.channels;
     taps = (size_t)s->geometry.taps;
     r.folded = lq_alloc((size_t)s->geometry.length, sizeof(*r.folded));

@@ -391,17 +391,53 @@ static void run_bytes(struct problem *p, const struct lq_kernels *kernels, const
     unguard(&sums);
 }
 
+/* Weights in two parts, of -127..127 both or as they come from 16 bits. */
+static void run_wide(struct problem *p, const struct lq_kernels *kernels, const char *tier)
+{
+    const size_t lanes = LQ_WIDE_LANES;
+    int stride = p->n + rand() % 3, high_most = rand() % 2 ? 127 : 33;
+    size_t length = (size_t)p->words * 4, panels = (size_t)lq_panels(p->n, LQ_WIDE_LANES);
+    struct lq_rows rows;
+    size_t a_size = some_rows(p->m, (int)length, 4, 1, &rows);
+    struct guarded a = guard(a_size), w = guard(panels * 2 * length * lanes);
+    size_t room = ((size_t)(p->m - 1) * (size_t)stride + (size_t)p->n) * 4;
+    struct guarded sums = guard(room);
+
+    memset(sums.bytes, 0x5a, room);
+    memset(p->expected, 0, sizeof(p->expected));
+    for (size_t i = 0; i < a_size; i++)
+        a.bytes[i] = (uint8_t)(rand() % 4 ? rand() : 255);
+    for (size_t col = 0; col < (size_t)p->n; col++)
+        for (size_t k = 0; k < length; k++) {
+            int low = rand() % 4 ? rand() % 255 - 127 : 127;
+            int high = rand() % 4 ? rand() % (2 * high_most + 1) - high_most : high_most;
+            size_t at = col / lanes * 2 * length * lanes + k / 4 * lanes * 4 + col % lanes * 4;
+
+            w.bytes[at + k % 4] = (uint8_t)low;
+            w.bytes[at + length * lanes + k % 4] = (uint8_t)high;
+            for (int row = 0; row < p->m; row++)
+                p->expected[row][col] +=
+                    (LQ_WIDE_UNIT * high + low) * a.bytes[element(&rows, (size_t)row, k, 1)];
+        }
+    kernels->gemm_wide(&(struct lq_wide){p->n, rows, a.bytes, (const int8_t *)w.bytes,
+                                         (int32_t *)(void *)sums.bytes, (size_t)stride});
+    expect_sums(p, (const int32_t *)(const void *)sums.bytes, stride, tier);
+    unguard(&a);
+    unguard(&w);
+    unguard(&sums);
+}
+
 /* All products of every tier that this CPU has, for one number of activation bits. */
 START_TEST(tiers_agree)
 {
     static void (*const runs[])(struct problem *, const struct lq_kernels *, const char *) = {
-        run_planes, run_halves, run_nibbles, run_levels, run_bytes};
+        run_planes, run_halves, run_nibbles, run_levels, run_bytes, run_wide};
     static struct problem problem;
 
     for (int w_bits = 1; w_bits <= MAX_BITS; w_bits++)
         for (int fill = 0; fill <= FILLS; fill++) { /* any codes twice */
             make_problem(&problem, _i, w_bits, (enum fill)(fill % FILLS));
-            for (int i = 0; i < 5 * LQ_CPU_TIER_COUNT; i++) {
+            for (int i = 0; i < 6 * LQ_CPU_TIER_COUNT; i++) {
                 int tier = i % LQ_CPU_TIER_COUNT;
                 struct lq_kernels kernels;
 

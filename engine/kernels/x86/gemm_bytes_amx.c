@@ -136,11 +136,12 @@ static void copy_partial(const struct lq_product *p, const struct shape *shape,
     }
 }
 
-/* Two blocks by two panels; `columns` are there from the first panel on, more than LANES. */
-static void two_panels(const struct lq_product *p, const struct shape *shape,
-                       const struct block block[2], const uint8_t *w, int columns)
+/* Tile registers 0 and 1 become the sums of a block by two panels, 2 and 3 those of another. */
+static inline __attribute__((always_inline)) void multiply_four(const struct lq_product *p,
+                                                                const struct shape *shape,
+                                                                const struct block block[2],
+                                                                const uint8_t *w)
 {
-    int32_t partial[TILE_ROWS][LANES];
     size_t piece_size = shape->piece * LANES;
 
     _tile_zero(0);
@@ -160,6 +161,15 @@ static void two_panels(const struct lq_product *p, const struct shape *shape,
             _tile_dpbusd(2, 5, 6);
             _tile_dpbusd(3, 5, 7);
         }
+}
+
+/* Two blocks by two panels; `columns` are there from the first panel on, more than LANES. */
+static void two_panels(const struct lq_product *p, const struct shape *shape,
+                       const struct block block[2], const uint8_t *w, int columns)
+{
+    int32_t partial[TILE_ROWS][LANES];
+
+    multiply_four(p, shape, block, w);
     STORE(0, block[0], 0, columns);
     STORE(1, block[0], LANES, columns - LANES);
     STORE(2, block[1], 0, columns);
@@ -227,6 +237,79 @@ static void multiply_panels(const struct lq_product *p, const struct shape *shap
         }
         index += count;
     }
+}
+
+/* A block's sums of weights in two parts. */
+static void join(const struct lq_product *p, const struct shape *shape, const struct block *block,
+                 int32_t low[TILE_ROWS][LANES], int32_t high[TILE_ROWS][LANES], int columns)
+{
+    const __mmask16 mask = columns >= LANES ? (__mmask16)-1 : (__mmask16)((1 << columns) - 1);
+    int x = block->row % shape->pitch;
+    int32_t *to = block->sums + (size_t)(block->row / shape->pitch * shape->kept) * p->stride;
+
+    for (int row = 0; row < shape->rows; row++) {
+        __m512i sum = _mm512_load_si512(high[row]);
+
+        sum = _mm512_sub_epi32(_mm512_slli_epi32(sum, 8), sum);
+        sum = _mm512_add_epi32(sum, _mm512_load_si512(low[row]));
+        if (x < shape->kept)
+            _mm512_mask_storeu_epi32(to + (size_t)x * p->stride, mask, sum);
+        if (++x == shape->pitch) {
+            x = 0;
+            to += (size_t)shape->kept * p->stride;
+        }
+    }
+}
+_Static_assert(LQ_WIDE_UNIT == (1 << 8) - 1, "join multiplies by it");
+
+/* Two blocks, which may be the same, by both parts of a panel. */
+static void two_parts(const struct lq_product *p, const struct shape *shape,
+                      const struct block block[2], const uint8_t *w, int columns)
+{
+    _Alignas(64) int32_t sums[4][TILE_ROWS][LANES];
+
+    multiply_four(p, shape, block, w);
+    _tile_stored(0, sums[0], sizeof(sums[0][0]));
+    _tile_stored(1, sums[1], sizeof(sums[0][0]));
+    _tile_stored(2, sums[2], sizeof(sums[0][0]));
+    _tile_stored(3, sums[3], sizeof(sums[0][0]));
+    join(p, shape, &block[0], sums[0], sums[1], columns);
+    join(p, shape, &block[1], sums[2], sums[3], columns);
+}
+
+void lq_gemm_wide_amx(const struct lq_wide *wide)
+{
+    struct lq_product product = lq_product_of_rows(&wide->rows, sizeof(*wide->a));
+    const struct lq_product *p = &product;
+    struct shape shape = {.piece = piece_of(p->run),
+                          .panel_size = lq_product_panel_bytes(p, LANES)};
+    int blocks;
+
+    product.n = wide->n;
+    product.a = wide->a;
+    product.sums = wide->sums;
+    product.stride = wide->stride;
+    lay_rows(p, &shape);
+    if (shape.piece == 0 || shape.width < MIN_ROWS) {
+        lq_gemm_wide_c(wide);
+        return;
+    }
+    configure(&shape);
+    blocks = shape.lines * shape.tiles;
+    for (int index = 0; index < blocks; index += 2) {
+        const uint8_t *w = (const uint8_t *)wide->w;
+        struct block some[2] = {
+            block_at(p, &shape, index),
+            block_at(p, &shape, index + 1 < blocks ? index + 1 : index),
+        };
+
+        for (int col = 0; col < p->n; col += LANES, w += 2 * shape.panel_size) {
+            two_parts(p, &shape, some, w, p->n - col);
+            some[0].sums += LANES;
+            some[1].sums += LANES;
+        }
+    }
+    _tile_release();
 }
 
 void lq_gemm_bytes_amx(const struct lq_bytes *bytes)
