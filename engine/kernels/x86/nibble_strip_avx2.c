@@ -132,21 +132,21 @@ void lq_strip_start(const struct lq_strip *s, size_t at, struct lq_strip_base *r
     }
 }
 
-/* A group of nibbles, which may be full: both planes of 32 pixels meet two pairs. A load that
- * crosses a line of the cache costs two, so each serves both. */
+/* A group of nibbles, which may be full, of a tap: both planes of 32 pixels meet two pairs. A load
+ * that crosses a line of the cache costs two, so each serves both. */
 static inline __attribute__((always_inline)) void look(bool full, const uint8_t *planes,
-                                                       size_t plane, const uint32_t *offsets,
-                                                       const uint16_t *w, const uint16_t *more,
+                                                       size_t plane, const uint16_t *w,
+                                                       const uint16_t *more,
                                                        struct lq_nibble_sums *s)
 {
     __m256i x0, x1, x2, x3;
 
-    for (int j = 0; j < GROUP; j++) {
+    for (size_t j = 0; j < GROUP; j++) {
         if (j == GROUP - 1 && __builtin_expect(full, false)) {
             lq_nibble_add(s, x0, x1, x2, x3);
             x0 = x1 = x2 = x3 = _mm256_setzero_si256();
         }
-        const uint8_t *at = planes + offsets[j];
+        const uint8_t *at = planes + 2 * j * plane;
         __m256i plane0 = _mm256_loadu_si256((const void *)at);
         __m256i plane1 = _mm256_loadu_si256((const void *)(at + plane));
         __m256i table = lq_nibble_table(w[j]), next = lq_nibble_table(more[j]);
@@ -159,9 +159,11 @@ static inline __attribute__((always_inline)) void look(bool full, const uint8_t 
     lq_nibble_add(s, x0, x1, x2, x3);
 }
 
+/* single: a chunk holds all of a window. */
 static inline __attribute__((always_inline)) void
-count_half(const struct lq_strip *s, const uint8_t *planes, const struct lq_strip_base *base,
-           const uint16_t *const pairs[2], int half, struct lq_strip_sums ret_sums[2])
+count_half(const bool single, const struct lq_strip *s, const uint8_t *planes,
+           const struct lq_strip_base *base, const uint16_t *const pairs[2], int half,
+           struct lq_strip_sums ret_sums[2])
 {
     const struct lq_nibbles *p = s->p;
     const uint32_t *offsets = s->offsets;
@@ -172,16 +174,16 @@ count_half(const struct lq_strip *s, const uint8_t *planes, const struct lq_stri
     int k = 0;
 
     do {
-        bool first = k == 0;
+        bool first = single || k == 0;
         int to = k + p->chunk < length ? k + p->chunk : length;
         uint32_t full = *next_full++;
         __m256i zero = _mm256_setzero_si256();
         struct lq_nibble_sums sums = {zero, zero, zero, zero, zero, zero, zero, zero};
 
         for (; k < to; k += GROUP, full >>= 1)
-            look(full & 1, planes, plane, offsets + k, pairs[0] + k, pairs[1] + k, &sums);
+            look(full & 1, planes + offsets[k], plane, pairs[0] + k, pairs[1] + k, &sums);
         lq_nibble_flush_all(&sums, first, counts[0][0]);
-    } while (k < length);
+    } while (!single && k < length);
     for (int pair = 0; pair < 2; pair++)
         for (int i = 0; i < LQ_NIBBLE_COUNTS; i++) { /* first, second of even pixels, of odd ones */
             __m256i x = weigh(counts[pair][0][i], counts[pair][1][i], p->a_basis, 2);
@@ -193,8 +195,16 @@ count_half(const struct lq_strip *s, const uint8_t *planes, const struct lq_stri
 void lq_strip_count(const struct lq_strip *s, size_t at, const struct lq_strip_base *base,
                     const uint16_t *const pairs[2], struct lq_strip_sums ret_sums[2])
 {
-    for (int half = 0; half < HALVES; half++)
-        count_half(s, s->planes + at + (size_t)half * LANES, base, pairs, half, ret_sums);
+    bool single = s->p->rows.runs * s->p->rows.run <= s->p->chunk;
+
+    for (int half = 0; half < HALVES; half++) {
+        const uint8_t *planes = s->planes + at + (size_t)half * LANES;
+
+        if (single)
+            count_half(true, s, planes, base, pairs, half, ret_sums);
+        else
+            count_half(false, s, planes, base, pairs, half, ret_sums);
+    }
 }
 
 void lq_strip_next(const struct lq_strip *s, struct lq_strip_cursor *c, int some, int *ret_here,
