@@ -107,8 +107,7 @@ struct lq_nibbles {
     struct lq_rows rows;
     int w_bits;
     int chunk; /* a multiple of LQ_NIBBLE_GROUP, at most LQ_MAX_CHUNK: cut into pieces of so many
-                  bytes, a row meets at most LQ_CHUNK_BITS set bits of a plane of a column in each
-                */
+                  bytes, a row meets at most LQ_CHUNK_BITS set bits of a column's plane in each */
     const uint32_t *full; /* [vectors][chunks]: bit i: of a column of the vector, all bits are set
                              in group i of the chunk, where each run is cut into groups */
     const uint8_t *a;
