@@ -13,7 +13,6 @@
 #include "kernels/x86/product.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 enum { LANES = 16, TILE_ROWS = 16, TILE_BYTES = 64, MIN_ROWS = 4, WORD = LQ_PRODUCT_WORD };
 /* Tile registers: sums of two blocks of rows by two panels, then activations, then weights. */
@@ -123,12 +122,14 @@ static struct block block_at(const struct lq_product *p, const struct shape *sha
 static void copy_partial(const struct lq_product *p, const struct shape *shape,
                          int32_t partial[][LANES], int columns, int first, int32_t *to)
 {
+    const __mmask16 mask = (__mmask16)((1u << columns) - 1);
     int x = first % shape->pitch;
 
     to += (size_t)(first / shape->pitch * shape->kept) * p->stride;
     for (int row = 0; row < shape->rows; row++) {
         if (x < shape->kept)
-            memcpy(to + (size_t)x * p->stride, partial[row], (size_t)columns * sizeof(*to));
+            _mm512_mask_storeu_epi32(to + (size_t)x * p->stride, mask,
+                                     _mm512_loadu_si512(partial[row]));
         if (++x == shape->pitch) {
             x = 0;
             to += (size_t)shape->kept * p->stride;
@@ -239,25 +240,14 @@ static void multiply_panels(const struct lq_product *p, const struct shape *shap
     }
 }
 
-/* A block's sums of weights in two parts. */
-static void join(const struct lq_product *p, const struct shape *shape, const struct block *block,
-                 int32_t low[TILE_ROWS][LANES], int32_t high[TILE_ROWS][LANES], int columns)
+/* low becomes a block's sums of weights in two parts. */
+static void join(int rows, int32_t low[TILE_ROWS][LANES], int32_t high[TILE_ROWS][LANES])
 {
-    const __mmask16 mask = columns >= LANES ? (__mmask16)-1 : (__mmask16)((1 << columns) - 1);
-    int x = block->row % shape->pitch;
-    int32_t *to = block->sums + (size_t)(block->row / shape->pitch * shape->kept) * p->stride;
-
-    for (int row = 0; row < shape->rows; row++) {
+    for (int row = 0; row < rows; row++) {
         __m512i sum = _mm512_load_si512(high[row]);
 
         sum = _mm512_sub_epi32(_mm512_slli_epi32(sum, 8), sum);
-        sum = _mm512_add_epi32(sum, _mm512_load_si512(low[row]));
-        if (x < shape->kept)
-            _mm512_mask_storeu_epi32(to + (size_t)x * p->stride, mask, sum);
-        if (++x == shape->pitch) {
-            x = 0;
-            to += (size_t)shape->kept * p->stride;
-        }
+        _mm512_store_si512(low[row], _mm512_add_epi32(sum, _mm512_load_si512(low[row])));
     }
 }
 _Static_assert(LQ_WIDE_UNIT == (1 << 8) - 1, "join multiplies by it");
@@ -273,22 +263,21 @@ static void two_parts(const struct lq_product *p, const struct shape *shape,
     _tile_stored(1, sums[1], sizeof(sums[0][0]));
     _tile_stored(2, sums[2], sizeof(sums[0][0]));
     _tile_stored(3, sums[3], sizeof(sums[0][0]));
-    join(p, shape, &block[0], sums[0], sums[1], columns);
-    join(p, shape, &block[1], sums[2], sums[3], columns);
+    columns = columns < LANES ? columns : LANES;
+    for (size_t i = 0; i < 2; i++) {
+        join(shape->rows, sums[2 * i], sums[2 * i + 1]);
+        copy_partial(p, shape, sums[2 * i], columns, block[i].row, block[i].sums);
+    }
 }
 
 void lq_gemm_wide_amx(const struct lq_wide *wide)
 {
-    struct lq_product product = lq_product_of_rows(&wide->rows, sizeof(*wide->a));
+    struct lq_product product = lq_product_of_wide(wide);
     const struct lq_product *p = &product;
     struct shape shape = {.piece = piece_of(p->run),
                           .panel_size = lq_product_panel_bytes(p, LANES)};
     int blocks;
 
-    product.n = wide->n;
-    product.a = wide->a;
-    product.sums = wide->sums;
-    product.stride = wide->stride;
     lay_rows(p, &shape);
     if (shape.piece == 0 || shape.width < MIN_ROWS) {
         lq_gemm_wide_c(wide);
@@ -297,7 +286,7 @@ void lq_gemm_wide_amx(const struct lq_wide *wide)
     configure(&shape);
     blocks = shape.lines * shape.tiles;
     for (int index = 0; index < blocks; index += 2) {
-        const uint8_t *w = (const uint8_t *)wide->w;
+        const uint8_t *w = p->w;
         struct block some[2] = {
             block_at(p, &shape, index),
             block_at(p, &shape, index + 1 < blocks ? index + 1 : index),

@@ -55,6 +55,18 @@ static inline struct lq_product lq_product_of_bytes(const struct lq_bytes *bytes
     return p;
 }
 
+static inline struct lq_product lq_product_of_wide(const struct lq_wide *wide)
+{
+    struct lq_product p = lq_product_of_rows(&wide->rows, sizeof(*wide->a));
+
+    p.n = wide->n;
+    p.a = wide->a;
+    p.w = (const uint8_t *)wide->w;
+    p.sums = wide->sums;
+    p.stride = wide->stride;
+    return p;
+}
+
 /* Bytes of a panel of so many lanes. */
 static inline size_t lq_product_panel_bytes(const struct lq_product *p, int lanes)
 {
