@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "ops/byte_weights.h"
 #include "ops/conv_squares.h"
 #include "ops/integer_map.h"
 #include "ops/weights.h"
@@ -33,7 +34,7 @@ struct state {
     struct lq_rows rows;         /* of activations, as the kernel gets them */
     int words;                   /* of one plane of a whole row, or of half words; 0: neither */
     struct lq_paneling paneling; /* of the weights: ops/weights.h */
-    const void *levels;          /* weights where the input is in levels or bytes, */
+    const int16_t *levels;       /* weights where the input is in levels, */
     const uint32_t *packed;      /* where it is in planes or half words, */
     const uint8_t *nibbles;      /* where it is in nibbles, with the chunk that they allow; */
     const uint16_t *pairs;       /* or NULL */
@@ -43,7 +44,7 @@ struct state {
     const int32_t *start;   /* and of half words what the kernel asks for */
     int32_t a_basis[LQ_MAX_BITS];
     int a_bits, w_bits;
-    int piece; /* of levels in bytes */
+    struct lq_byte_weights bytes; /* where it is in bytes */
     struct lq_conv_squares squares;
     struct lq_kernels kernels;
 };
@@ -84,7 +85,7 @@ static struct lq_halves halves_of(const struct state *s, struct lq_columns colum
 
 /* Columns from..to-1 of a group, as many lines as the part has rows. */
 static void multiply(const struct state *s, int group, const struct lq_map_part *part,
-                     const void *a, int32_t *sums)
+                     const void *a, uint8_t *scratch, int32_t *sums)
 {
     const struct lq_conv_geometry *g = &s->geometry;
     /* columns in the panels before */
@@ -98,13 +99,15 @@ static void multiply(const struct state *s, int group, const struct lq_map_part 
     sums += group * g->group_out + part->columns.from;
     before_levels = before * lq_paneling_length(&s->paneling, g->length);
     if (s->store == LQ_STORE_LEVELS) {
-        s->kernels.gemm_levels(&(struct lq_levels){
-            columns, rows, a, (const int16_t *)s->levels + before_levels, sums, stride});
+        s->kernels.gemm_levels(
+            &(struct lq_levels){columns, rows, a, s->levels + before_levels, sums, stride});
         return;
     }
     if (s->store == LQ_STORE_BYTES) {
-        s->kernels.gemm_bytes(&(struct lq_bytes){
-            columns, rows, a, (const int8_t *)s->levels + before_levels, sums, stride, s->piece});
+        struct lq_bytes bytes = {
+            .n = columns, .rows = rows, .a = a, .sums = sums, .stride = stride};
+
+        lq_byte_weights_multiply(&s->bytes, group, part->columns.from, &bytes, scratch);
         return;
     }
     if (s->store == LQ_STORE_NIBBLES) { /* no groups: graph/store.c; nor parts */
@@ -145,15 +148,18 @@ static void sum_part(const void *state, const void *input, const struct lq_map_p
     const struct lq_conv_geometry *g = &s->geometry;
     struct lq_pixel_layout layout = s->layout;
     size_t width = (size_t)g->out.width;
+    uint8_t *panels = scratch;
 
+    scratch += s->bytes.scratch_bytes;
     if (s->way == WAY_SQUARES) {
         lq_conv_squares_run(&s->squares, input, part, scratch, sums);
     } else if (s->way == WAY_PIXELS) {
         multiply(s, 0, part,
-                 (const uint8_t *)input + (size_t)part->first * width * layout.pixel_bytes, sums);
+                 (const uint8_t *)input + (size_t)part->first * width * layout.pixel_bytes, panels,
+                 sums);
     } else if (s->way == WAY_LINES) {
         lq_pad_lines(g, layout.pixel_bytes, input, part->first, part->last, scratch);
-        multiply(s, 0, part, scratch, sums);
+        multiply(s, 0, part, scratch, panels, sums);
     } else {
         struct lq_map_part of_group = *part;
 
@@ -162,7 +168,7 @@ static void sum_part(const void *state, const void *input, const struct lq_map_p
         for (int group = 0; group < g->groups; group++) {
             layout.offset = (size_t)group * layout.part_bytes;
             lq_unroll(g, &layout, input, part->first, part->last, scratch);
-            multiply(s, group, &of_group, scratch, sums);
+            multiply(s, group, &of_group, scratch, panels, sums);
         }
     }
 }
@@ -275,8 +281,7 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
 {
     const struct lq_conv_geometry *g = &s->geometry;
     const struct lq_kernels *kernels = &s->kernels;
-    size_t size = s->store == LQ_STORE_BYTES ? sizeof(int8_t) : sizeof(int16_t), count;
-    void *levels;
+    int16_t *levels;
 
     if (s->way == WAY_SQUARES)
         return lq_conv_squares_init(&s->squares, arena, spec, g, error);
@@ -291,15 +296,15 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
         return init_planes(s, arena, spec, error);
     if (s->store == LQ_STORE_NIBBLES)
         return init_nibbles(s, arena, spec, error);
-    count = lq_paneling_columns(&s->paneling) * lq_paneling_length(&s->paneling, g->length);
-    levels = lq_arena_alloc(arena, count, size);
+    if (s->store == LQ_STORE_BYTES)
+        return lq_byte_weights_init(&s->bytes, arena, spec, &s->paneling, g->length, s->rows.run,
+                                    error);
+    levels = lq_arena_alloc(arena, lq_paneling_columns(&s->paneling),
+                            lq_paneling_length(&s->paneling, g->length) * sizeof(*levels));
     s->levels = levels;
     if (!levels)
         return lq_fail_memory(error);
     lq_weights_levels(spec, &s->paneling, g->length, levels);
-    if (s->store == LQ_STORE_BYTES && kernels->bytes_in_pieces)
-        s->piece = lq_weights_piece(&s->paneling, levels, g->length, s->rows.run,
-                                    lq_snapped_largest(spec->input_basis));
     return LQ_OK;
 }
 
@@ -413,7 +418,7 @@ static int prepare_map(const struct state *s, struct lq_arena *arena,
                                       .length = s->geometry.length,
                                       .row_step = row_step,
                                       .column_step = column_step(s),
-                                      .row_bytes = scratch,
+                                      .row_bytes = s->bytes.scratch_bytes + scratch,
                                       .sum_part = sum_part,
                                       .state = s};
 

@@ -196,6 +196,45 @@ int lq_weights_piece(const struct lq_paneling *paneling, const int8_t *levels, i
     return 0;
 }
 
+/* Codes of a row side by side, to their lane. */
+static void deal_codes(const uint8_t *codes, int count, uint8_t *to)
+{
+    for (int k = 0; k < count; k += LQ_UNPACK_LENGTH, to += LQ_UNPACK_BYTES) {
+        uint32_t words[LQ_UNPACK_WORDS], all = 0;
+
+        memcpy(words, codes + k, sizeof(words));
+        for (int i = 0; i < LQ_UNPACK_WORDS; i++)
+            all |= words[i] << 2 * i;
+        memcpy(to, &all, sizeof(all));
+    }
+}
+
+void lq_weights_codes(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                      int length, uint8_t *ret_codes, int8_t *ret_levels)
+{
+    int bits = spec->attributes->bits, rows = paneling->columns;
+    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
+    size_t panel_size = (size_t)length / LQ_UNPACK_WORDS * LQ_UNPACK_LANES;
+
+    for (int row = 0; row < rows; row++) {
+        struct place place = place_of(paneling, row);
+        uint8_t *to = ret_codes + place.panel * panel_size + 4 * place.lane;
+        int8_t *levels = ret_levels + (size_t)row * LQ_UNPACK_LEVELS;
+
+        for (unsigned code = 0; code < 1u << bits; code++)
+            levels[code] = (int8_t)lq_code_level_raw(LQ_CODE_SIGNED, bits,
+                                                     basis + (size_t)row * (size_t)bits, code);
+        for (int from = 0, count; from < length; from += count) {
+            uint8_t codes[SPAN];
+
+            count = length - from < SPAN ? length - from : SPAN;
+            lq_file_codes_unpack_row(spec->params[LQ_PARAM_CODES]->data, bits, rows, length, row,
+                                     from, count, codes);
+            deal_codes(codes, count, to + (size_t)from / LQ_UNPACK_WORDS * LQ_UNPACK_LANES);
+        }
+    }
+}
+
 int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,
                       int channels, uint32_t *ret_planes, struct lq_error *error)
 {

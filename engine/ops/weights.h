@@ -33,6 +33,11 @@ void lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling
 int lq_weights_piece(const struct lq_paneling *paneling, const int8_t *levels, int length, int run,
                      int top);
 
+/* Of quantized weights of one group and of up to 2 bits: codes and levels as struct lq_codes has
+ * them, of columns of `length` levels. */
+void lq_weights_codes(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
+                      int length, uint8_t *ret_codes, int8_t *ret_levels);
+
 /* Of quantized weights: planes, [panels][taps * words of channels][bits][lanes]. Errors:
  * LQ_ERR_MEMORY. */
 int lq_weights_planes(const struct lq_step_spec *spec, const struct lq_paneling *paneling, int taps,

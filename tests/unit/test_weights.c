@@ -179,6 +179,58 @@ START_TEST(levels_of_codes)
 }
 END_TEST
 
+/* Every code's level, by the definition; codes of columns that are filled up mean level 0. */
+static void expect_codes(const struct lq_paneling *paneling, const int16_t *basis, int bits,
+                         int length, const uint8_t *packed, const int8_t *levels)
+{
+    size_t columns = lq_paneling_columns(paneling), groups = (size_t)length / LQ_UNPACK_LENGTH;
+
+    for (size_t column = 0; column < columns; column++)
+        for (size_t k = 0; k < (size_t)length; k++) {
+            size_t group = column / LQ_UNPACK_LANES * groups + k / LQ_UNPACK_LENGTH;
+            size_t at = group * LQ_UNPACK_BYTES + column % LQ_UNPACK_LANES * 4 + k % 4;
+            unsigned code = packed[at] >> k % LQ_UNPACK_LENGTH / 4 * 2 & (LQ_UNPACK_LEVELS - 1);
+            int expected = 0;
+
+            if (column < (size_t)paneling->columns)
+                expected = lq_code_level_raw(LQ_CODE_SIGNED, bits, basis + column * (size_t)bits,
+                                             codes[column * (size_t)length + k]);
+            ck_assert_int_eq(levels[column * LQ_UNPACK_LEVELS + code], expected);
+        }
+}
+
+START_TEST(codes_in_panels)
+{
+    enum { COLUMNS = (LONG_ROWS + LQ_UNPACK_LANES - 1) / LQ_UNPACK_LANES * LQ_UNPACK_LANES };
+    static uint8_t packed[LONG_ROWS * LONG_LENGTH], ret_codes[COLUMNS * LONG_LENGTH];
+    int16_t basis[LONG_ROWS * 2];
+    int8_t levels[COLUMNS * LQ_UNPACK_LEVELS];
+
+    for (int trial = 0; trial < 60; trial++) {
+        int bits = trial % 2 + 1, columns = rand() % LONG_ROWS + 1;
+        int length = (rand() % (LONG_LENGTH / LQ_UNPACK_LENGTH) + 1) * LQ_UNPACK_LENGTH;
+        struct lq_paneling paneling = {
+            .groups = 1, .columns = columns, .lanes = LQ_UNPACK_LANES, .depth = 4};
+        struct lq_tensor tensor = {.dtype = LQ_U8, .data = packed};
+        struct lq_tensor bases = {.dtype = LQ_I16, .data = basis};
+        struct lq_attributes attributes = {.bits = bits};
+        const struct lq_tensor *params[LQ_PARAM_COUNT] = {
+            [LQ_PARAM_CODES] = &tensor, [LQ_PARAM_BASIS] = &bases};
+        struct lq_step_spec spec = {.attributes = &attributes, .params = params};
+
+        for (int i = 0; i < columns * length; i++)
+            codes[i] = (uint8_t)((unsigned)rand() & ((1u << bits) - 1));
+        for (int i = 0; i < columns * bits; i++)
+            basis[i] = (int16_t)(rand() % 127 - 63);
+        lq_file_codes_pack(codes, bits, columns, length, packed);
+        memset(ret_codes, 0, sizeof(ret_codes));
+        memset(levels, 0, sizeof(levels));
+        lq_weights_codes(&spec, &paneling, length, ret_codes, levels);
+        expect_codes(&paneling, basis, bits, length, ret_codes, levels);
+    }
+}
+END_TEST
+
 /* By the definition: in no column and piece do the products of levels 0 and 1 of all words, or of 2
  * and 3, add up to more than 16 bits hold, whatever the activations. */
 static bool piece_is_safe(const struct lq_paneling *paneling, const int8_t *levels, int words,
@@ -233,6 +285,7 @@ int main(void)
 {
     TCase *tests = tcase_create("weights");
 
+    tcase_add_test(tests, codes_in_panels);
     tcase_add_test(tests, levels_of_codes);
     tcase_add_test(tests, longest_piece);
     tcase_add_test(tests, nibbles_of_codes);
