@@ -6,7 +6,8 @@
  * each value takes the place of one that is dead, or else the lowest room that no living value
  * occupies (first fit). Networks are narrow, so the result is close to the largest sum of values
  * alive at once. The sum at a block's end may take the place of its addend: a map that is read and
- * written once moves half as much memory.
+ * written once moves half as much memory. Where channels are joined with others again and again
+ * (DenseNet), all of these maps lie in the last one: nothing is copied twice.
  */
 #include "graph/plan.h"
 
@@ -22,28 +23,112 @@ struct life {
     int born, dies; /* steps */
     size_t offset, bytes;
     bool placed;
+    int in;    /* the value in whose pixels its own lie; OPEN: if there is one, it may */
+    size_t at; /* from how many floats on */
 };
+
+enum { OPEN = -1, FIXED = -2 };
 
 static void find_lives(const struct lq_program *program, bool keep, struct life *lives)
 {
     int input = program->graph->input, output = program->graph->output;
     struct lq_buffer image = {program->graph->values[input].shape, LQ_STORE_F32, 0};
 
-    lives[input] = (struct life){-1, -1, 0, lq_buffer_bytes(&image), false};
+    lives[input] = (struct life){-1, -1, 0, lq_buffer_bytes(&image), false, FIXED, 0};
     for (int i = 0; i < program->step_count; i++) {
         const struct lq_step *step = &program->steps[i];
 
         for (int j = 0; j < step->input_count; j++)
             lives[step->slots[j]].dies = i;
-        lives[step->output_slot] = (struct life){i, keep ? program->step_count : i, 0,
-                                                 lq_buffer_bytes(&step->output), false};
+        lives[step->output_slot] = (struct life){
+            i, keep ? program->step_count : i, 0, lq_buffer_bytes(&step->output), false, FIXED, 0};
         if (step->extra_slot >= 0)
-            lives[step->extra_slot] = (struct life){i, keep ? program->step_count : i, 0,
-                                                    lq_buffer_bytes(&step->extra), false};
+            lives[step->extra_slot] = (struct life){
+                i, keep ? program->step_count : i, 0, lq_buffer_bytes(&step->extra), false, FIXED,
+                0};
     }
     if (keep)
         lives[input].dies = program->step_count;
     lives[output].dies = program->step_count;
+}
+
+static const struct lq_node *node_of(const struct lq_program *program, const struct lq_step *step)
+{
+    return &program->graph->nodes[step->node];
+}
+
+static bool joins_channels(const struct lq_program *program, const struct lq_step *step)
+{
+    return node_of(program, step)->kind == LQ_OP_CONCAT && step->output.shape.rank == 3 &&
+           step->attributes->axis == 2;
+}
+
+/* What can lie in a wider map: joined channels that are joined with others once, and otherwise read
+ * by steps that skip those. */
+static void find_parts(const struct lq_program *program, struct life *lives)
+{
+    for (int i = 0; i < program->step_count; i++) {
+        const struct lq_step *step = &program->steps[i];
+        bool joins = joins_channels(program, step);
+        bool skips = node_of(program, step)->kind == LQ_OP_QUANTIZE;
+
+        for (int j = 0; j < step->input_count; j++) {
+            int *in = &lives[step->slots[j]].in;
+
+            if (joins && *in == OPEN)
+                *in = step->output_slot;
+            else if (!skips)
+                *in = FIXED;
+        }
+        lives[step->output_slot].in = joins ? OPEN : FIXED;
+    }
+}
+
+/* `whole` is not found in another one in turn; it lives as long as any of its parts. */
+static void lie_in(struct life *part, int index, struct life *whole, size_t at)
+{
+    part->in = index;
+    part->at = at;
+    whole->born = whole->born < part->born ? whole->born : part->born;
+    whole->dies = whole->dies > part->dies ? whole->dies : part->dies;
+}
+
+/* From the last step on, so that what a value lies in has its place already. */
+static void join_parts(const struct lq_program *program, struct life *lives)
+{
+    for (int i = program->step_count - 1; i >= 0; i--) {
+        const struct lq_step *step = &program->steps[i];
+        const struct life *output = &lives[step->output_slot];
+        int whole = output->in >= 0 ? output->in : step->output_slot;
+        size_t at = output->at;
+
+        for (int j = 0; j < step->input_count; j++) {
+            struct life *part = &lives[step->slots[j]];
+
+            if (part->in == step->output_slot)
+                lie_in(part, whole, &lives[whole], at);
+            at += (size_t)lq_shape_map(&step->inputs[j].shape).channels;
+        }
+    }
+}
+
+/* Floats from a pixel of the value to the next. */
+static size_t pitch_of(const struct lq_program *program, const struct life *lives, int value)
+{
+    int in = lives[value].in >= 0 ? lives[value].in : value;
+
+    return (size_t)lq_shape_map(&program->graph->values[in].shape).channels;
+}
+
+static void set_pitches(struct lq_program *program, const struct life *lives)
+{
+    for (int i = 0; i < program->step_count; i++) {
+        struct lq_step *step = &program->steps[i];
+
+        for (int j = 0; j < step->input_count; j++)
+            step->pitches[j] = pitch_of(program, lives, step->slots[j]);
+        step->pitch = pitch_of(program, lives, step->output_slot);
+    }
 }
 
 /* A placed value, but for `except`, that `life` meets where it lies; NULL: there is none. */
@@ -135,12 +220,16 @@ int lq_plan_buffers(struct lq_program *program, bool keep, struct lq_error *erro
         return lq_fail_memory(error);
     }
     find_lives(program, keep, lives);
+    if (!keep) {
+        find_parts(program, lives);
+        join_parts(program, lives);
+    }
     for (int i = 0; i < count; i++) {
         struct life *life = &lives[i];
 
         program->offsets[i] = LQ_NO_OFFSET;
-        if (life->bytes == 0)
-            continue; /* taken over: never stored */
+        if (life->bytes == 0 || life->in >= 0)
+            continue; /* taken over: never stored; or in another */
         life->bytes = lq_size_round_up(life->bytes, LQ_ALIGNMENT);
         if (!replace(program, lives, i, life) && !inherit(lives, count, life))
             place(lives, count, life);
@@ -148,6 +237,10 @@ int lq_plan_buffers(struct lq_program *program, bool keep, struct lq_error *erro
         if (life->offset + life->bytes > program->buffer_bytes)
             program->buffer_bytes = life->offset + life->bytes;
     }
+    set_pitches(program, lives);
+    for (int i = 0; i < count; i++)
+        if (lives[i].in >= 0)
+            program->offsets[i] = program->offsets[lives[i].in] + lives[i].at * sizeof(float);
     free(lives);
     if (program->buffer_bytes + program->scratch_bytes > MAX_BYTES)
         return lq_fail(error, LQ_ERR_LIMIT, "one image needs %zu bytes of memory, at most %zu",

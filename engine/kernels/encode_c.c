@@ -75,12 +75,11 @@ void lq_encode_sums_c(const struct lq_encode *e, struct lq_columns columns, cons
 }
 
 void lq_encode_floats_c(const struct lq_encode *e, struct lq_columns columns, const float *values,
-                        int pixels, void *ret_codes)
+                        size_t pitch, int pixels, void *ret_codes)
 {
     uint8_t *to = ret_codes;
 
     for (int pixel = 0; pixel < pixels; pixel++, to += lq_encode_pixel_bytes(e))
         for (int c = columns.from; c < columns.to; c++)
-            store(e, c, count_float(e, values[(size_t)pixel * (size_t)e->channels + (size_t)c]),
-                  to);
+            store(e, c, count_float(e, values[(size_t)pixel * pitch + (size_t)c]), to);
 }

@@ -190,11 +190,12 @@ struct lq_encode {
     const int32_t *signs;             /* [stride], 1 or -1: those <= sign * sum count */
     size_t stride;                    /* channels rounded up to LQ_MAX_LANES */
 };
-/* [pixels][channels] to pixels of lq_encode_pixel_bytes() each; other columns stay as they are. */
+/* [pixels][channels], pixels of floats `pitch` floats apart, to pixels of lq_encode_pixel_bytes()
+ * each; other columns stay as they are. */
 typedef void lq_encode_sums(const struct lq_encode *encode, struct lq_columns columns,
                             const int32_t *sums, int pixels, void *ret_codes);
 typedef void lq_encode_floats(const struct lq_encode *encode, struct lq_columns columns,
-                              const float *values, int pixels, void *ret_codes);
+                              const float *values, size_t pitch, int pixels, void *ret_codes);
 
 /* A product of nibbles to codes, pixel by pixel: what encode_sums makes of its sums, which are not
  * stored. False: nothing is done, for this product it is no faster than one after the other. */

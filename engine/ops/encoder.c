@@ -35,17 +35,18 @@ void lq_encoder_init(struct lq_encoder *encoder, const struct lq_kernels *kernel
 }
 
 void lq_encoder_run(const struct lq_encoder *encoder, struct lq_columns columns,
-                    const float *values, int pixels, void *ret_pixels)
+                    const float *values, size_t pitch, int pixels, void *ret_pixels)
 {
     const struct lq_quantizer *quantizer = &encoder->quantizer;
     size_t channels = (size_t)encoder->channels;
     float *floats = ret_pixels;
 
     if (encoder->store != LQ_STORE_F32) {
-        encoder->kernels.encode_floats(&encoder->encode, columns, values, pixels, ret_pixels);
+        encoder->kernels.encode_floats(&encoder->encode, columns, values, pitch, pixels,
+                                       ret_pixels);
         return;
     }
-    for (int pixel = 0; pixel < pixels; pixel++, values += channels, floats += channels)
+    for (int pixel = 0; pixel < pixels; pixel++, values += pitch, floats += channels)
         for (int c = columns.from; c < columns.to; c++)
             floats[c] = quantizer->levels[lq_quantizer_level(quantizer, values[c])];
 }

@@ -19,9 +19,9 @@ struct lq_encoder {
 void lq_encoder_init(struct lq_encoder *encoder, const struct lq_kernels *kernels,
                      const struct lq_snapped_basis *basis, const struct lq_buffer *output);
 
-/* values: [pixels][channels]. ret_pixels: where the first of them is stored, these columns of it.
- */
+/* values: pixels of floats, `pitch` floats apart. ret_pixels: where the first of them is stored,
+ * these columns of it. */
 void lq_encoder_run(const struct lq_encoder *encoder, struct lq_columns columns,
-                    const float *values, int pixels, void *ret_pixels);
+                    const float *values, size_t pitch, int pixels, void *ret_pixels);
 
 #endif

@@ -173,7 +173,7 @@ static void run_chunk(const struct lq_epilogue *e, const struct lq_run *run,
         extra = NULL;
     }
     e->kernels.finish_sums(&e->finish, columns, sums, addend, pixels, extra, next);
-    lq_encoder_run(&e->encoder, columns, next, pixels,
+    lq_encoder_run(&e->encoder, columns, next, (size_t)e->finish.channels, pixels,
                    (uint8_t *)run->output + first * e->encoder.pixel_bytes);
 }
 

@@ -19,7 +19,8 @@ static void quantize_row(void *context, int row, int worker)
 
     (void)worker;
     lq_encoder_run(encoder, (struct lq_columns){0, map.channels},
-                   (const float *)work->run->inputs[0] + pixel * (size_t)map.channels, map.width,
+                   (const float *)work->run->inputs[0] + pixel * work->step->pitches[0],
+                   work->step->pitches[0], map.width,
                    (uint8_t *)work->run->output + pixel * encoder->pixel_bytes);
 }
 

@@ -29,15 +29,37 @@ static void concat(const struct work *work, size_t from, size_t to, size_t outer
         }
 }
 
+/* The channels of pixels from..to-1. An input may lie in the output already. */
+static void concat_pixels(const struct work *work, size_t from, size_t to)
+{
+    const struct lq_step *step = work->step;
+    const struct lq_run *run = work->run;
+    float *output = (float *)run->output + from * step->pitch;
+
+    for (int i = 0; i < step->input_count; i++) {
+        size_t length = (size_t)step->inputs[i].shape.dims[2];
+        size_t pitch = step->pitches[i];
+        const float *input = (const float *)run->inputs[i] + from * pitch;
+
+        if (input != output)
+            for (size_t pixel = 0; pixel < to - from; pixel++)
+                memcpy(output + pixel * step->pitch, input + pixel * pitch, length * sizeof(float));
+        output += length;
+    }
+}
+
 /* Of a map, along any axis but the first. */
 static void concat_row(void *context, int row, int worker)
 {
     const struct work *work = context;
     struct lq_map map = lq_shape_map(&work->step->output.shape);
-    size_t y = (size_t)row, columns = work->step->attributes->axis == 1 ? 1 : (size_t)map.width;
+    size_t y = (size_t)row, width = (size_t)map.width;
 
     (void)worker;
-    concat(work, y * columns, (y + 1) * columns, (size_t)map.height * columns);
+    if (work->step->attributes->axis == 2)
+        concat_pixels(work, y * width, (y + 1) * width);
+    else
+        concat(work, y, y + 1, (size_t)map.height);
 }
 
 static void concat_run(const struct lq_step *step, const struct lq_run *run)

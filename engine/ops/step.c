@@ -61,6 +61,9 @@ void lq_step_init(struct lq_step *step, const struct lq_step_spec *spec, lq_step
                              .output = spec->output,
                              .extra_slot = -1,
                              .input_count = spec->input_count};
-    for (int i = 0; i < spec->input_count; i++)
+    for (int i = 0; i < spec->input_count; i++) {
         step->inputs[i] = spec->inputs[i];
+        step->pitches[i] = (size_t)lq_shape_map(&spec->inputs[i].shape).channels;
+    }
+    step->pitch = (size_t)lq_shape_map(&spec->output.shape).channels;
 }

@@ -68,6 +68,9 @@ struct lq_step {
     struct lq_buffer extra; /* a value on the way to the output that others read too, floats */
     int input_count;
     struct lq_buffer inputs[LQ_MAX_INPUTS];
+    /* Floats from a pixel to the next, of the inputs and of the output: more than the channels
+     * where the value lies in a wider one (graph/plan.c), which concat and quantize allow for. */
+    size_t pitches[LQ_MAX_INPUTS], pitch;
     int node;                 /* index of the first node it computes, */
     int slots[LQ_MAX_INPUTS]; /* value indices of the inputs, */
     int output_slot;          /* of the output, */

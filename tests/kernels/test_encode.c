@@ -81,15 +81,17 @@ static float some_float(void)
 static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
 {
     struct lq_columns columns = some_columns(encode.channels);
-    size_t numbers = (size_t)pixels * (size_t)encode.channels;
     size_t pixel = lq_encode_pixel_bytes(&encode);
-    struct guarded sums = guard(numbers * 4), values = guard(numbers * 4);
+    size_t channels = (size_t)encode.channels, pitch = channels + (size_t)below(4);
+    size_t sum_count = (size_t)pixels * channels;
+    size_t value_count = (size_t)(pixels - 1) * pitch + channels;
+    struct guarded sums = guard(sum_count * 4), values = guard(value_count * 4);
     struct guarded expected = guard((size_t)pixels * pixel), got = guard((size_t)pixels * pixel);
 
-    for (size_t i = 0; i < numbers; i++) {
+    for (size_t i = 0; i < sum_count; i++)
         as_ints(&sums)[i] = rand() % (2 * BOUND + 1) - BOUND;
+    for (size_t i = 0; i < value_count; i++)
         as_floats(&values)[i] = some_float();
-    }
     memset(expected.bytes, 0x55, (size_t)pixels * pixel);
     memset(got.bytes, 0x55, (size_t)pixels * pixel);
     lq_encode_sums_c(&encode, columns, as_ints(&sums), pixels, expected.bytes);
@@ -97,8 +99,8 @@ static void run_tier(const struct lq_kernels *kernels, int tier, int pixels)
     expect_same(&expected, &got, (size_t)pixels * pixel, "sums", tier);
     memset(expected.bytes, 0xaa, (size_t)pixels * pixel);
     memset(got.bytes, 0xaa, (size_t)pixels * pixel);
-    lq_encode_floats_c(&encode, columns, as_floats(&values), pixels, expected.bytes);
-    kernels->encode_floats(&encode, columns, as_floats(&values), pixels, got.bytes);
+    lq_encode_floats_c(&encode, columns, as_floats(&values), pitch, pixels, expected.bytes);
+    kernels->encode_floats(&encode, columns, as_floats(&values), pitch, pixels, got.bytes);
     expect_same(&expected, &got, (size_t)pixels * pixel, "floats", tier);
     unguard(&sums);
     unguard(&values);
@@ -111,7 +113,9 @@ START_TEST(tiers_encode_alike)
     for (int trial = 0; trial < 60; trial++) {
         int forms = _i <= LQ_NIBBLE_BITS ? LQ_CODE_NIBBLES + 1 : LQ_CODE_HALVES;
 
-        make_encode(_i, (enum lq_code_form)(trial % forms), rand() % MAX_CHANNELS + 1);
+        /* whole vectors, often */
+        make_encode(_i, (enum lq_code_form)(trial % forms),
+                    below(3) ? below(MAX_CHANNELS) + 1 : (below(MAX_CHANNELS / 8) + 1) * 8);
         for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++) {
             struct lq_kernels kernels;
 
@@ -164,7 +168,8 @@ START_TEST(the_definition)
             values[c] = some_float();
         }
         lq_encode_sums_c(&encode, (struct lq_columns){0, MAX_CHANNELS}, sums, 1, got);
-        lq_encode_floats_c(&encode, (struct lq_columns){0, MAX_CHANNELS}, values, 1, of_floats);
+        lq_encode_floats_c(&encode, (struct lq_columns){0, MAX_CHANNELS}, values, MAX_CHANNELS, 1,
+                           of_floats);
         for (int c = 0; c < MAX_CHANNELS; c++) {
             int count = 0, float_count = 0;
 
@@ -190,7 +195,7 @@ START_TEST(nibbles)
         encode.thresholds[i] = (float)i + .5f;
         encode.entries[i] = 3 - i;
     }
-    lq_encode_floats_c(&encode, (struct lq_columns){0, 5}, values, 1, bytes);
+    lq_encode_floats_c(&encode, (struct lq_columns){0, 5}, values, 5, 1, bytes);
     ck_assert_uint_eq(bytes[0], 0x9a); /* codes 2, 1, 0, 3 */
     ck_assert_uint_eq(bytes[1], 0x01); /* code 1 */
 }
@@ -209,7 +214,7 @@ START_TEST(halves)
     }
     for (int c = 4; c < 16; c++)
         values[c] = 3; /* code 0 */
-    lq_encode_floats_c(&encode, (struct lq_columns){0, 17}, values, 1, words);
+    lq_encode_floats_c(&encode, (struct lq_columns){0, 17}, values, 17, 1, words);
     ck_assert_uint_eq(words[0], 0x9000au); /* codes 2, 1, 0, 3 */
     ck_assert_uint_eq(words[1], 0x00001u); /* code 1 */
 }

@@ -164,7 +164,7 @@ void lq_encode_sums_neon(const struct lq_encode *e, struct lq_columns columns, c
 }
 
 void lq_encode_floats_neon(const struct lq_encode *e, struct lq_columns columns,
-                           const float *values, int pixels, void *ret_codes)
+                           const float *values, size_t pitch, int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     int full = columns.to / GROUP * GROUP;
@@ -172,11 +172,11 @@ void lq_encode_floats_neon(const struct lq_encode *e, struct lq_columns columns,
     uint8_t *to = ret_codes;
 
     if (left_to_c(e)) {
-        lq_encode_floats_c(e, columns, values, pixels, ret_codes);
+        lq_encode_floats_c(e, columns, values, pitch, pixels, ret_codes);
         return;
     }
     struct tables tables = tables_of(e);
-    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels) {
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += pitch) {
         for (int c = columns.from; c < full; c += GROUP)
             store(e, c, count_floats(e, values + c), &tables, to);
         if (rest.channels) {

@@ -250,37 +250,37 @@ encode_values(const struct lq_encode *e, const int bits, const bool floats, cons
 /* Pixels of whole vectors are one long pixel. */
 static inline __attribute__((always_inline)) void
 encode_pixels(const struct lq_encode *e, struct lq_columns columns, const int bits,
-              const bool floats, const bool nibbles, const uint8_t *values, int pixels, uint8_t *to)
+              const bool floats, const bool nibbles, const uint8_t *values, size_t pitch,
+              int pixels, uint8_t *to)
 {
-    size_t bytes = lq_encode_pixel_bytes(e), row = (size_t)e->channels * sizeof(float);
-    size_t from = (size_t)columns.from;
+    size_t bytes = lq_encode_pixel_bytes(e), from = (size_t)columns.from;
     int count = columns.to - columns.from;
 
-    if (count == e->channels && count % LANES == 0) {
+    if ((size_t)count == pitch && count == e->channels && count % LANES == 0) {
         encode_values(e, bits, floats, nibbles, 0, values, pixels * count, to);
         return;
     }
     values += from * sizeof(float);
     to += nibbles ? from / LQ_NIBBLE_CODES : from;
-    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += row)
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += pitch * sizeof(float))
         encode_values(e, bits, floats, nibbles, columns.from, values, count, to);
 }
 
 /* Forms and numbers of bits that have a loop of their own; false: this is none of them. */
 static inline __attribute__((always_inline)) bool
 encode_packed(const struct lq_encode *e, struct lq_columns columns, const bool floats,
-              const void *values, int pixels, void *to)
+              const void *values, size_t pitch, int pixels, void *to)
 {
     if (e->form == LQ_CODE_NIBBLES && e->bits == 1)
-        encode_pixels(e, columns, 1, floats, true, values, pixels, to);
+        encode_pixels(e, columns, 1, floats, true, values, pitch, pixels, to);
     else if (e->form == LQ_CODE_NIBBLES)
-        encode_pixels(e, columns, 2, floats, true, values, pixels, to);
+        encode_pixels(e, columns, 2, floats, true, values, pitch, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 2)
-        encode_pixels(e, columns, 2, floats, false, values, pixels, to);
+        encode_pixels(e, columns, 2, floats, false, values, pitch, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 3)
-        encode_pixels(e, columns, 3, floats, false, values, pixels, to);
+        encode_pixels(e, columns, 3, floats, false, values, pitch, pixels, to);
     else if (e->form == LQ_CODE_BYTES && e->bits == 4)
-        encode_pixels(e, columns, 4, floats, false, values, pixels, to);
+        encode_pixels(e, columns, 4, floats, false, values, pitch, pixels, to);
     else
         return false;
     return true;
@@ -292,7 +292,7 @@ void lq_encode_sums_avx2(const struct lq_encode *e, struct lq_columns columns, c
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
-    if (encode_packed(e, columns, false, sums, pixels, to))
+    if (encode_packed(e, columns, false, sums, (size_t)e->channels, pixels, to))
         return;
     if (e->form == LQ_CODE_HALVES) { /* no product of this tier reads them */
         lq_encode_sums_c(e, columns, sums, pixels, ret_codes);
@@ -308,18 +308,18 @@ void lq_encode_sums_avx2(const struct lq_encode *e, struct lq_columns columns, c
 }
 
 void lq_encode_floats_avx2(const struct lq_encode *e, struct lq_columns columns,
-                           const float *values, int pixels, void *ret_codes)
+                           const float *values, size_t pitch, int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
-    if (encode_packed(e, columns, true, values, pixels, to))
+    if (encode_packed(e, columns, true, values, pitch, pixels, to))
         return;
     if (e->form == LQ_CODE_HALVES) { /* no product of this tier reads them */
-        lq_encode_floats_c(e, columns, values, pixels, ret_codes);
+        lq_encode_floats_c(e, columns, values, pitch, pixels, ret_codes);
         return;
     }
-    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += pitch)
         for (int c = columns.from; c < columns.to; c += LANES) {
             int left = columns.to - c;
             __m256 eight = _mm256_maskload_ps(values + c, lane_mask(left));

@@ -128,16 +128,16 @@ static void sums_to_halves(const struct lq_encode *e, int c, int left, const int
     }
 }
 
-static void floats_to_halves(const struct lq_encode *e, int left, const float *values, int pixels,
-                             uint32_t *to)
+static void floats_to_halves(const struct lq_encode *e, int left, const float *values, size_t pitch,
+                             int pixels, uint32_t *to)
 {
     __mmask16 mask = lanes_left(left);
     bool swapped = e->entries[1] == 2;
     __m512 low = _mm512_set1_ps(e->thresholds[0]), middle = _mm512_set1_ps(e->thresholds[1]);
     __m512 high = _mm512_set1_ps(e->thresholds[2]);
-    size_t words = lq_half_words(e->channels), channels = (size_t)e->channels;
+    size_t words = lq_half_words(e->channels);
 
-    for (int pixel = 0; pixel < pixels; pixel++, values += channels, to += words) {
+    for (int pixel = 0; pixel < pixels; pixel++, values += pitch, to += words) {
         __m512 x = _mm512_maskz_loadu_ps(mask, values);
         __mmask16 above = _mm512_mask_cmp_ps_mask(mask, middle, x, _CMP_LT_OQ);
         __m512 next = _mm512_mask_blend_ps(above, low, high);
@@ -150,7 +150,7 @@ static void floats_to_halves(const struct lq_encode *e, int left, const float *v
  * floats or sums. */
 static inline __attribute__((always_inline)) void
 encode_few(const struct lq_encode *e, struct lq_columns columns, const int bits, const bool floats,
-           const void *values, int pixels, uint8_t *to)
+           const void *values, size_t pitch, int pixels, uint8_t *to)
 {
     const int count = (1 << bits) - 1;
     const __m512i one = _mm512_set1_epi32(1), entries = _mm512_loadu_si512(e->entries);
@@ -167,7 +167,7 @@ encode_few(const struct lq_encode *e, struct lq_columns columns, const int bits,
                                 : _mm512_loadu_si512(e->sum_thresholds + c + (size_t)i * e->stride);
         if (!floats)
             signs = _mm512_loadu_si512(e->signs + c);
-        for (int pixel = 0; pixel < pixels; pixel++, from += e->channels) {
+        for (int pixel = 0; pixel < pixels; pixel++, from += pitch) {
             __m512i x = _mm512_maskz_loadu_epi32(mask, from), passed = _mm512_setzero_si512();
 
             x = floats ? x : _mm512_mullo_epi32(x, signs);
@@ -187,20 +187,20 @@ encode_few(const struct lq_encode *e, struct lq_columns columns, const int bits,
 /* False: there are more bits. */
 static inline __attribute__((always_inline)) bool
 encode_by_bits(const struct lq_encode *e, struct lq_columns columns, const bool floats,
-               const void *values, int pixels, uint8_t *to)
+               const void *values, size_t pitch, int pixels, uint8_t *to)
 {
     switch (e->bits) {
     case 1:
-        encode_few(e, columns, 1, floats, values, pixels, to);
+        encode_few(e, columns, 1, floats, values, pitch, pixels, to);
         return true;
     case 2:
-        encode_few(e, columns, 2, floats, values, pixels, to);
+        encode_few(e, columns, 2, floats, values, pitch, pixels, to);
         return true;
     case 3:
-        encode_few(e, columns, 3, floats, values, pixels, to);
+        encode_few(e, columns, 3, floats, values, pitch, pixels, to);
         return true;
     case FEW_BITS:
-        encode_few(e, columns, FEW_BITS, floats, values, pixels, to);
+        encode_few(e, columns, FEW_BITS, floats, values, pitch, pixels, to);
         return true;
     default:
         return false;
@@ -223,7 +223,7 @@ void lq_encode_sums_avx512(const struct lq_encode *e, struct lq_columns columns,
                            (uint32_t *)ret_codes + c / LANES);
         return;
     }
-    if (encode_by_bits(e, columns, false, sums, pixels, to))
+    if (encode_by_bits(e, columns, false, sums, (size_t)e->channels, pixels, to))
         return;
     for (int pixel = 0; pixel < pixels; pixel++, to += bytes, sums += e->channels)
         for (int c = columns.from; c < columns.to; c += LANES) {
@@ -235,24 +235,24 @@ void lq_encode_sums_avx512(const struct lq_encode *e, struct lq_columns columns,
 }
 
 void lq_encode_floats_avx512(const struct lq_encode *e, struct lq_columns columns,
-                             const float *values, int pixels, void *ret_codes)
+                             const float *values, size_t pitch, int pixels, void *ret_codes)
 {
     size_t bytes = lq_encode_pixel_bytes(e);
     uint8_t *to = ret_codes;
 
     if (e->form == LQ_CODE_NIBBLES) {
-        lq_encode_floats_avx2(e, columns, values, pixels, ret_codes);
+        lq_encode_floats_avx2(e, columns, values, pitch, pixels, ret_codes);
         return;
     }
     if (e->form == LQ_CODE_HALVES && e->bits == 2 && grows(e)) {
         for (int c = columns.from; c < columns.to; c += LANES)
-            floats_to_halves(e, columns.to - c, values + c, pixels,
+            floats_to_halves(e, columns.to - c, values + c, pitch, pixels,
                              (uint32_t *)ret_codes + c / LANES);
         return;
     }
-    if (encode_by_bits(e, columns, true, values, pixels, to))
+    if (encode_by_bits(e, columns, true, values, pitch, pixels, to))
         return;
-    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += e->channels)
+    for (int pixel = 0; pixel < pixels; pixel++, to += bytes, values += pitch)
         for (int c = columns.from; c < columns.to; c += LANES) {
             __mmask16 mask = lanes_left(columns.to - c);
             __m512i count = count_floats(e, _mm512_maskz_loadu_ps(mask, values + c));
