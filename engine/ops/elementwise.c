@@ -44,11 +44,6 @@ static int prepare(struct lq_arena *arena, const struct lq_step_spec *spec, lq_s
     return LQ_OK;
 }
 
-struct work {
-    const struct lq_step *step;
-    const struct lq_run *run;
-};
-
 static size_t row_elements(const struct lq_step *step)
 {
     struct lq_map map = lq_shape_map(&step->output.shape);
@@ -56,16 +51,14 @@ static size_t row_elements(const struct lq_step *step)
     return (size_t)map.width * (size_t)map.channels;
 }
 
-static void affine_row(void *context, int row, int worker)
+static void affine_row(const struct lq_step *step, const struct lq_run *run, int row)
 {
-    const struct work *work = context;
-    const struct state *state = work->step->state;
-    struct lq_map map = lq_shape_map(&work->step->output.shape);
-    size_t start = (size_t)row * row_elements(work->step);
-    const float *input = (const float *)work->run->inputs[0] + start;
-    float *output = (float *)work->run->output + start;
+    const struct state *state = step->state;
+    struct lq_map map = lq_shape_map(&step->output.shape);
+    size_t start = (size_t)row * row_elements(step);
+    const float *input = (const float *)run->inputs[0] + start;
+    float *output = (float *)run->output + start;
 
-    (void)worker;
     for (int pixel = 0; pixel < map.width; pixel++) {
         for (int c = 0; c < map.channels; c++) {
             float y = state->scale ? state->scale[c] * input[c] + state->shift[c] : input[c];
@@ -79,9 +72,7 @@ static void affine_row(void *context, int row, int worker)
 
 static void affine_run(const struct lq_step *step, const struct lq_run *run)
 {
-    struct work work = {step, run};
-
-    lq_step_rows(step, run, affine_row, &work);
+    lq_step_rows(step, run, affine_row);
 }
 
 int lq_affine_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
@@ -91,19 +82,17 @@ int lq_affine_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,
 }
 
 /* Inputs are added from left to right; only the last sum is clamped. */
-static void add_row(void *context, int row, int worker)
+static void add_row(const struct lq_step *step, const struct lq_run *run, int row)
 {
-    const struct work *work = context;
-    const struct state *state = work->step->state;
-    size_t elements = row_elements(work->step), start = (size_t)row * elements;
-    const float *sum = (const float *)work->run->inputs[0] + start;
-    float *output = (float *)work->run->output + start;
+    const struct state *state = step->state;
+    size_t elements = row_elements(step), start = (size_t)row * elements;
+    const float *sum = (const float *)run->inputs[0] + start;
+    float *output = (float *)run->output + start;
 
-    (void)worker;
-    for (int input = 1; input < work->step->input_count; input++) {
-        bool last = input == work->step->input_count - 1;
+    for (int input = 1; input < step->input_count; input++) {
+        bool last = input == step->input_count - 1;
 
-        state->add_floats(sum, (const float *)work->run->inputs[input] + start, elements,
+        state->add_floats(sum, (const float *)run->inputs[input] + start, elements,
                           last ? state->min : -INFINITY, last ? state->max : INFINITY, output);
         sum = output;
     }
@@ -111,9 +100,7 @@ static void add_row(void *context, int row, int worker)
 
 static void add_run(const struct lq_step *step, const struct lq_run *run)
 {
-    struct work work = {step, run};
-
-    lq_step_rows(step, run, add_row, &work);
+    lq_step_rows(step, run, add_row);
 }
 
 int lq_add_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

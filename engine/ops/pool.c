@@ -31,42 +31,24 @@ struct pooled {
 typedef void reduce_function(const struct lq_step *step, const struct pooled *window,
                              float *output);
 
-struct work {
-    const struct lq_step *step;
-    const struct lq_run *run;
-    reduce_function *reduce;
-    int items;
-};
-
-static void reduce_row(void *context, int y, int worker)
+/* The windows of a row of output pixels. */
+static void reduce_row(const struct lq_step *step, const struct lq_run *run, int y,
+                       reduce_function *reduce)
 {
-    const struct work *work = context;
-    const struct lq_step *step = work->step;
     const struct lq_window *w = &step->attributes->window;
     struct lq_map in = lq_shape_map(&step->inputs[0].shape);
     struct lq_map out = lq_shape_map(&step->output.shape);
     struct pooled window = {
-        .input = work->run->inputs[0],
+        .input = run->inputs[0],
         .width = in.width,
         .channels = in.channels,
         .y = window_span(y * w->stride_h - w->pad_top, w->kernel_h, in.height, w->pad_bottom)};
-    float *output =
-        (float *)work->run->output + (size_t)y * (size_t)out.width * (size_t)out.channels;
+    float *output = (float *)run->output + (size_t)y * (size_t)out.width * (size_t)out.channels;
 
-    (void)worker;
     for (int x = 0; x < out.width; x++, output += out.channels) {
         window.x = window_span(x * w->stride_w - w->pad_left, w->kernel_w, in.width, w->pad_right);
-        work->reduce(step, &window, output);
+        reduce(step, &window, output);
     }
-}
-
-/* Calls `reduce` with the window of every output pixel. */
-static void each_window(const struct lq_step *step, const struct lq_run *run,
-                        reduce_function *reduce)
-{
-    struct work work = {step, run, reduce, 0};
-
-    lq_step_rows(step, run, reduce_row, &work);
 }
 
 static void reduce_max(const struct lq_step *step, const struct pooled *window, float *output)
@@ -125,42 +107,58 @@ static void reduce_average(const struct lq_step *step, const struct pooled *wind
     average(window, count, 0, window->channels, output);
 }
 
+static void max_row(const struct lq_step *step, const struct lq_run *run, int row)
+{
+    reduce_row(step, run, row, reduce_max);
+}
+
 static void max_pool_run(const struct lq_step *step, const struct lq_run *run)
 {
-    each_window(step, run, reduce_max);
+    lq_step_rows(step, run, max_row);
+}
+
+static void average_row(const struct lq_step *step, const struct lq_run *run, int row)
+{
+    reduce_row(step, run, row, reduce_average);
 }
 
 static void average_pool_run(const struct lq_step *step, const struct lq_run *run)
 {
-    each_window(step, run, reduce_average);
+    lq_step_rows(step, run, average_row);
 }
+
+struct shares {
+    const struct lq_step *step;
+    const struct lq_run *run;
+    int count;
+};
 
 /* A share of the channels: many were computed by the same thread. */
 static void average_share(void *context, int item, int worker)
 {
-    const struct work *work = context;
-    struct lq_map in = lq_shape_map(&work->step->inputs[0].shape);
-    struct pooled all = {work->run->inputs[0],
+    const struct shares *shares = context;
+    struct lq_map in = lq_shape_map(&shares->step->inputs[0].shape);
+    struct pooled all = {shares->run->inputs[0],
                          in.width,
                          in.channels,
                          {0, in.height, in.height},
                          {0, in.width, in.width}};
-    int parts = lq_ceil_div(in.channels, TOGETHER), items = work->items;
-    int from = lq_share_start(parts, item, items) * TOGETHER;
-    int to = lq_share_start(parts, item + 1, items) * TOGETHER;
+    int parts = lq_ceil_div(in.channels, TOGETHER);
+    int from = lq_share_start(parts, item, shares->count) * TOGETHER;
+    int to = lq_share_start(parts, item + 1, shares->count) * TOGETHER;
 
     (void)worker;
     average(&all, in.height * in.width, from, to < in.channels ? to : in.channels,
-            work->run->output);
+            shares->run->output);
 }
 
 static void global_average_pool_run(const struct lq_step *step, const struct lq_run *run)
 {
     bool small = lq_shape_elements(&step->inputs[0].shape) < LQ_MIN_PARALLEL_ELEMENTS;
     struct lq_pool *pool = small ? NULL : run->pool;
-    struct work work = {step, run, NULL, lq_pool_threads(pool)};
+    struct shares shares = {step, run, lq_pool_threads(pool)};
 
-    lq_pool_run(pool, work.items, average_share, &work);
+    lq_pool_run(pool, shares.count, average_share, &shares);
 }
 
 int lq_max_pool_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

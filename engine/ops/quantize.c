@@ -5,30 +5,20 @@
 #include "base/status.h"
 #include "ops/encoder.h"
 
-struct work {
-    const struct lq_step *step;
-    const struct lq_run *run;
-};
-
-static void quantize_row(void *context, int row, int worker)
+static void quantize_row(const struct lq_step *step, const struct lq_run *run, int row)
 {
-    const struct work *work = context;
-    const struct lq_encoder *encoder = work->step->state;
-    struct lq_map map = lq_shape_map(&work->step->output.shape);
+    const struct lq_encoder *encoder = step->state;
+    struct lq_map map = lq_shape_map(&step->output.shape);
     size_t pixel = (size_t)row * (size_t)map.width;
 
-    (void)worker;
     lq_encoder_run(encoder, (struct lq_columns){0, map.channels},
-                   (const float *)work->run->inputs[0] + pixel * work->step->pitches[0],
-                   work->step->pitches[0], map.width,
-                   (uint8_t *)work->run->output + pixel * encoder->pixel_bytes);
+                   (const float *)run->inputs[0] + pixel * step->pitches[0], step->pitches[0],
+                   map.width, (uint8_t *)run->output + pixel * encoder->pixel_bytes);
 }
 
 static void quantize_run(const struct lq_step *step, const struct lq_run *run)
 {
-    struct work work = {step, run};
-
-    lq_step_rows(step, run, quantize_row, &work);
+    lq_step_rows(step, run, quantize_row);
 }
 
 int lq_quantize_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

@@ -6,34 +6,27 @@
 
 #include "ops/step.h"
 
-struct work {
-    const struct lq_step *step;
-    const struct lq_run *run;
-};
-
 /* Inputs side by side along an axis: for every index before the axis, a run of each input. These
  * are the indices from..to-1 of `outer`. */
-static void concat(const struct work *work, size_t from, size_t to, size_t outer)
+static void concat(const struct lq_step *step, const struct lq_run *run, size_t from, size_t to,
+                   size_t outer)
 {
-    const struct lq_step *step = work->step;
     size_t whole = (size_t)lq_shape_elements(&step->output.shape) / outer;
-    float *output = (float *)work->run->output + from * whole;
+    float *output = (float *)run->output + from * whole;
 
     for (size_t index = from; index < to; index++)
         for (int i = 0; i < step->input_count; i++) {
             size_t length = (size_t)lq_shape_elements(&step->inputs[i].shape) / outer;
 
-            memcpy(output, (const float *)work->run->inputs[i] + index * length,
-                   length * sizeof(float));
+            memcpy(output, (const float *)run->inputs[i] + index * length, length * sizeof(float));
             output += length;
         }
 }
 
 /* The channels of pixels from..to-1. An input may lie in the output already. */
-static void concat_pixels(const struct work *work, size_t from, size_t to)
+static void concat_pixels(const struct lq_step *step, const struct lq_run *run, size_t from,
+                          size_t to)
 {
-    const struct lq_step *step = work->step;
-    const struct lq_run *run = work->run;
     float *output = (float *)run->output + from * step->pitch;
 
     for (int i = 0; i < step->input_count; i++) {
@@ -49,31 +42,28 @@ static void concat_pixels(const struct work *work, size_t from, size_t to)
 }
 
 /* Of a map, along any axis but the first. */
-static void concat_row(void *context, int row, int worker)
+static void concat_row(const struct lq_step *step, const struct lq_run *run, int row)
 {
-    const struct work *work = context;
-    struct lq_map map = lq_shape_map(&work->step->output.shape);
+    struct lq_map map = lq_shape_map(&step->output.shape);
     size_t y = (size_t)row, width = (size_t)map.width;
 
-    (void)worker;
-    if (work->step->attributes->axis == 2)
-        concat_pixels(work, y * width, (y + 1) * width);
+    if (step->attributes->axis == 2)
+        concat_pixels(step, run, y * width, (y + 1) * width);
     else
-        concat(work, y, y + 1, (size_t)map.height);
+        concat(step, run, y, y + 1, (size_t)map.height);
 }
 
 static void concat_run(const struct lq_step *step, const struct lq_run *run)
 {
-    struct work work = {step, run};
     size_t outer = 1;
 
     if (step->output.shape.rank == 3 && step->attributes->axis > 0) {
-        lq_step_rows(step, run, concat_row, &work);
+        lq_step_rows(step, run, concat_row);
         return;
     }
     for (int i = 0; i < step->attributes->axis; i++)
         outer *= (size_t)step->output.shape.dims[i];
-    concat(&work, 0, outer, outer);
+    concat(step, run, 0, outer, outer);
 }
 
 int lq_concat_prepare(struct lq_arena *arena, const struct lq_step_spec *spec,

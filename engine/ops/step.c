@@ -45,12 +45,26 @@ struct lq_tiling lq_tile_rows(int height, int width)
     return (struct lq_tiling){rows, lq_ceil_div(height, rows)};
 }
 
-void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_pool_work *work,
-                  void *context)
+struct rows {
+    const struct lq_step *step;
+    const struct lq_run *run;
+    lq_step_row *row;
+};
+
+static void run_row(void *context, int row, int worker)
+{
+    const struct rows *rows = context;
+
+    (void)worker;
+    rows->row(rows->step, rows->run, row);
+}
+
+void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_step_row *row)
 {
     bool small = lq_shape_elements(&step->output.shape) < LQ_MIN_PARALLEL_ELEMENTS;
+    struct rows rows = {step, run, row};
 
-    lq_pool_run(small ? NULL : run->pool, lq_shape_map(&step->output.shape).height, work, context);
+    lq_pool_run(small ? NULL : run->pool, lq_shape_map(&step->output.shape).height, run_row, &rows);
 }
 
 void lq_step_init(struct lq_step *step, const struct lq_step_spec *spec, lq_step_function *run)

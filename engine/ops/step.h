@@ -133,10 +133,10 @@ void lq_step_init(struct lq_step *step, const struct lq_step_spec *spec, lq_step
 /* Another thread is not worth its cache misses for fewer elements. */
 #define LQ_MIN_PARALLEL_ELEMENTS 16384
 
-/* Calls work(context, row, worker) for each row of the step's output map, on all threads where that
- * pays. */
-void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_pool_work *work,
-                  void *context);
+/* Computes one row of the step's output map. */
+typedef void lq_step_row(const struct lq_step *step, const struct lq_run *run, int row);
+/* All of them, on all threads where that pays. */
+void lq_step_rows(const struct lq_step *step, const struct lq_run *run, lq_step_row *row);
 
 /* Splits rows of an output map into tiles of whole rows, about LQ_TILE_PIXELS pixels each, whatever
  * the number of threads. */
