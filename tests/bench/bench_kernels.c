@@ -102,6 +102,9 @@ static void *filled(struct lq_rng *rng, size_t count, size_t size)
 static void operands_init(struct operands *o)
 {
     size_t channels = MAX_CHANNELS, length = TAPS * channels, words = length / 32;
+    size_t nibbles = channels * 2 * length / LQ_NIBBLE_CODES;
+    size_t chunks =
+        channels * 2 * (size_t)lq_nibble_chunks((int)length / LQ_NIBBLE_CODES, SAFE_CHUNK);
     struct lq_rng rng;
 
     lq_rng_init(&rng, 1, 1);
@@ -110,11 +113,11 @@ static void operands_init(struct operands *o)
     o->w_basis = filled(&rng, channels * MAX_BITS, sizeof(int32_t));
     o->a_planes = filled(&rng, PIXELS * MAX_BITS * words, sizeof(uint32_t));
     o->w_planes = filled(&rng, channels * MAX_BITS * words, sizeof(uint32_t));
-    o->w_nibbles = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, 1);
-    o->w_pairs = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, sizeof(uint16_t));
-    o->w_full = filled(&rng, channels * 2 * length / LQ_NIBBLE_CODES, sizeof(uint32_t));
-    memset(o->w_full, 0, channels * 2 * length / LQ_NIBBLE_CODES * sizeof(uint32_t));
-    for (size_t i = 0; i < channels * 2 * length / LQ_NIBBLE_CODES; i++) {
+    o->w_nibbles = filled(&rng, nibbles, 1);
+    o->w_pairs = filled(&rng, nibbles, sizeof(uint16_t));
+    o->w_full = filled(&rng, chunks, sizeof(uint32_t));
+    memset(o->w_full, 0, chunks * sizeof(uint32_t));
+    for (size_t i = 0; i < nibbles; i++) {
         o->w_nibbles[i] &= 15;
         o->w_pairs[i] = (uint16_t)(o->w_pairs[i] % 256 * LQ_NIBBLE_PAIR);
     }
