@@ -47,7 +47,8 @@ static void fill_avx512(struct lq_kernels *kernels)
     kernels->add_floats = lq_add_floats_avx512;
     kernels->gemm_bytes = lq_gemm_bytes_avx512;
     kernels->bytes_lanes = 16;
-    kernels->unpack_codes = lq_unpack_codes_avx512;
+    kernels->gemm_codes = lq_gemm_codes_avx512;
+    kernels->prefers_codes = true;
     kernels->bytes_bound = 255 * 127;
     kernels->bytes_in_pieces = false;
     /* AMD counts the bits of 512 in one half (Zen 4) or one of two such vectors (Zen 5) of a cycle
@@ -102,7 +103,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .gemm_bytes = lq_gemm_bytes_c,
         .bytes_lanes = 1,
         .bytes_bound = 255 * 127,
-        .unpack_codes = lq_unpack_codes_c,
+        .gemm_codes = lq_gemm_codes_c,
         .gemm_wide = lq_gemm_wide_c,
         .plane_pairs = 1,
         .windows_product = lq_windows_product_c,
@@ -128,6 +129,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     /* reads the panels of avx512, and leaves small products to it */
     if (tiers >> LQ_CPU_AMX & 1 && best == LQ_CPU_AVX512) {
         kernels->gemm_bytes = lq_gemm_bytes_amx;
+        kernels->gemm_codes = lq_gemm_codes_amx;
         kernels->gemm_wide = lq_gemm_wide_amx;
         kernels->wide_columns = 32;
         kernels->plane_pairs = 0;

@@ -64,21 +64,23 @@ struct lq_bytes {
 };
 typedef void lq_gemm_bytes(const struct lq_bytes *bytes);
 
-/* The weights of that product where they have up to 2 bits, as codes, in panels of LQ_UNPACK_LANES
- * lanes: a tier whose bytes_lanes are as many can multiply what they are unpacked to. Bits 2 i of a
- * byte (k, l, r) are the code of level 16 k + 4 i + r in lane l. */
-#define LQ_UNPACK_LANES  16
-#define LQ_UNPACK_LEVELS 4 /* of a lane */
-#define LQ_UNPACK_WORDS  4 /* of 4 levels, whose codes lie in the same 4 bytes */
-#define LQ_UNPACK_LENGTH (4 * LQ_UNPACK_WORDS)
-#define LQ_UNPACK_BYTES  (LQ_UNPACK_LANES * sizeof(uint32_t)) /* of codes of all lanes */
+/* The same product where weights have up to 2 bits, with their codes for w: these are less to keep
+ * and to fetch. Panels have LQ_CODES_LANES lanes; bits 2 i of a byte (k, l, r) are the code of
+ * level 16 k + 4 i + r in lane l. The length is a multiple of LQ_CODES_LENGTH. */
+#define LQ_CODES_LANES  16
+#define LQ_CODES_LEVELS 4  /* of a lane */
+#define LQ_CODES_WORDS  4  /* of 4 levels, whose codes lie in the same 4 bytes */
+#define LQ_CODES_LENGTH 16 /* of them together */
+#define LQ_CODES_BYTES  (LQ_CODES_LANES * sizeof(uint32_t)) /* of codes of all lanes */
+#define LQ_CODES_PANELS 2                                   /* that may be unpacked at once */
 struct lq_codes {
-    int panels, length;   /* length: of a lane, a multiple of LQ_UNPACK_LENGTH */
+    int length;           /* of a lane: runs * run */
     const uint8_t *codes; /* [panels][length / 16][lanes][4], aligned to 64 bytes */
-    const int8_t *levels; /* [panels][lanes][LQ_UNPACK_LEVELS], by code, aligned as well */
+    const int8_t *levels; /* [panels][lanes][LQ_CODES_LEVELS], by code, aligned as well */
 };
-/* ret_w, aligned to 64 bytes: levels as struct lq_bytes has them. */
-typedef void lq_unpack_codes(const struct lq_codes *codes, int8_t *ret_w);
+/* scratch: LQ_CODES_PANELS panels of levels, aligned as well. */
+typedef void lq_gemm_codes(const struct lq_bytes *bytes, const struct lq_codes *codes,
+                           int8_t *scratch);
 
 /* The same product with weights beyond int8_t, in two parts of -127..127:
  * w = LQ_WIDE_UNIT * high + low. The run is a multiple of 4. */
@@ -279,7 +281,8 @@ struct lq_kernels {
     int bytes_lanes;
     int bytes_bound;      /* largest level of an activation times that of a weight */
     bool bytes_in_pieces; /* it wants to know struct lq_bytes' piece */
-    lq_unpack_codes *unpack_codes;
+    lq_gemm_codes *gemm_codes;
+    bool prefers_codes; /* of many weights, to their levels in bytes (measured) */
     lq_gemm_wide *gemm_wide;
     int wide_columns; /* from so many on, it is the fastest for pixels (measured); 0: never */
     lq_gemm_planes *gemm_planes;
@@ -320,7 +323,7 @@ lq_pool_sums lq_pool_sums_neon;
 lq_dense_floats lq_dense_floats_neon;
 lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
 lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512, lq_gemm_bytes_amx;
-lq_unpack_codes lq_unpack_codes_c, lq_unpack_codes_avx512;
+lq_gemm_codes lq_gemm_codes_c, lq_gemm_codes_avx512, lq_gemm_codes_amx;
 lq_gemm_wide lq_gemm_wide_c, lq_gemm_wide_amx;
 lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;
 lq_gemm_planes lq_gemm_planes_c, lq_gemm_planes_avx512;

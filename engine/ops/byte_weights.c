@@ -6,35 +6,27 @@
 
 #include "base/status.h"
 
-enum {
-    PANELS = 2,           /* that become levels together: as many as kernels multiply at once */
-    MIN_BYTES = 512 << 10 /* of levels: fewer are as fast to fetch (measured) */
-};
+enum { MIN_BYTES = 512 << 10 }; /* of levels: fewer are as fast to fetch (measured) */
 
-static bool keeps_codes(const struct lq_byte_weights *w, int length, int bits)
+static bool keeps_codes(const struct lq_byte_weights *w, const struct lq_kernels *kernels,
+                        int length, int bits)
 {
-    return w->paneling.lanes == LQ_UNPACK_LANES && w->paneling.groups == 1 &&
-           length % LQ_UNPACK_LENGTH == 0 && 1 << bits <= LQ_UNPACK_LEVELS &&
-           w->length * (size_t)w->paneling.columns >= MIN_BYTES;
+    return kernels->prefers_codes && w->paneling.groups == 1 && length % LQ_CODES_LENGTH == 0 &&
+           1 << bits <= LQ_CODES_LEVELS && w->length * (size_t)w->paneling.columns >= MIN_BYTES;
 }
 
 static int init_codes(struct lq_byte_weights *w, struct lq_arena *arena,
                       const struct lq_step_spec *spec, struct lq_error *error)
 {
     size_t columns = lq_paneling_columns(&w->paneling);
-    uint8_t *codes = lq_arena_alloc(arena, columns, w->length / LQ_UNPACK_WORDS);
-    int8_t *levels = lq_arena_alloc(arena, columns, LQ_UNPACK_LEVELS);
+    uint8_t *codes = lq_arena_alloc(arena, columns, w->length / LQ_CODES_WORDS);
+    int8_t *levels = lq_arena_alloc(arena, columns, LQ_CODES_LEVELS);
 
     if (!codes || !levels)
         return lq_fail_memory(error);
     lq_weights_codes(spec, &w->paneling, (int)w->length, codes, levels);
-    w->codes = (struct lq_codes){
-        .panels = (int)columns / LQ_UNPACK_LANES,
-        .length = (int)w->length,
-        .codes = codes,
-        .levels = levels,
-    };
-    w->scratch_bytes = (size_t)PANELS * LQ_UNPACK_LANES * w->length;
+    w->codes = (struct lq_codes){(int)w->length, codes, levels};
+    w->scratch_bytes = (size_t)LQ_CODES_PANELS * LQ_CODES_LANES * w->length;
     return LQ_OK;
 }
 
@@ -47,9 +39,9 @@ int lq_byte_weights_init(struct lq_byte_weights *w, struct lq_arena *arena,
 
     *w = (struct lq_byte_weights){.paneling = *paneling,
                                   .length = lq_paneling_length(paneling, length),
-                                  .gemm = kernels->gemm_bytes,
-                                  .unpack = kernels->unpack_codes};
-    if (keeps_codes(w, length, spec->attributes->bits))
+                                  .gemm_bytes = kernels->gemm_bytes,
+                                  .gemm_codes = kernels->gemm_codes};
+    if (keeps_codes(w, kernels, length, spec->attributes->bits))
         return init_codes(w, arena, spec, error);
     levels = lq_arena_alloc(arena, lq_paneling_columns(paneling), w->length);
     if (!levels)
@@ -62,25 +54,6 @@ int lq_byte_weights_init(struct lq_byte_weights *w, struct lq_arena *arena,
     return LQ_OK;
 }
 
-static void multiply_codes(const struct lq_byte_weights *w, int column, struct lq_bytes *product,
-                           int8_t *levels)
-{
-    const int step = PANELS * LQ_UNPACK_LANES;
-    int columns = product->n;
-
-    product->w = levels;
-    for (int done = 0; done < columns; done += step, column += step, product->sums += step) {
-        struct lq_codes some = w->codes;
-
-        product->n = columns - done < step ? columns - done : step;
-        some.panels = lq_panels(product->n, LQ_UNPACK_LANES);
-        some.codes += (size_t)column * (w->length / LQ_UNPACK_WORDS);
-        some.levels += (size_t)column * LQ_UNPACK_LEVELS;
-        w->unpack(&some, levels);
-        w->gemm(product);
-    }
-}
-
 void lq_byte_weights_multiply(const struct lq_byte_weights *w, int group, int column,
                               struct lq_bytes *product, uint8_t *scratch)
 {
@@ -88,11 +61,15 @@ void lq_byte_weights_multiply(const struct lq_byte_weights *w, int group, int co
     size_t before = (size_t)group * (size_t)lq_panels(w->paneling.columns, lanes) * (size_t)lanes +
                     (size_t)column;
 
-    product->piece = w->piece;
     if (!w->levels) { /* no groups */
-        multiply_codes(w, column, product, (int8_t *)scratch);
+        struct lq_codes codes = w->codes;
+
+        codes.codes += before * (w->length / LQ_CODES_WORDS);
+        codes.levels += before * LQ_CODES_LEVELS;
+        w->gemm_codes(product, &codes, (int8_t *)scratch);
         return;
     }
+    product->piece = w->piece;
     product->w = w->levels + before * w->length;
-    w->gemm(product);
+    w->gemm_bytes(product);
 }

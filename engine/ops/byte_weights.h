@@ -3,9 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * As levels, weights of 2 bits take four times the memory of their codes. Where they are many they
- * are kept as codes, and two panels at a time become levels in a worker's scratch, where they are
- * multiplied while they lie in its cache: that takes less than to fetch the levels from beyond it,
- * and leaves caches and memory to others.
+ * are kept as codes and become levels in passing: that takes less than to fetch the levels from
+ * beyond the cache, and leaves caches and memory to others.
  */
 #ifndef LQ_OPS_BYTE_WEIGHTS_H
 #define LQ_OPS_BYTE_WEIGHTS_H
@@ -19,8 +18,8 @@ struct lq_byte_weights {
     struct lq_codes codes; /* of all panels */
     int piece;             /* of struct lq_bytes */
     size_t scratch_bytes;  /* that a product needs */
-    lq_gemm_bytes *gemm;
-    lq_unpack_codes *unpack;
+    lq_gemm_bytes *gemm_bytes;
+    lq_gemm_codes *gemm_codes;
 };
 
 /* length: of a row of levels, in runs of `run`. Errors: LQ_ERR_MEMORY. */

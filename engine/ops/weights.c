@@ -199,11 +199,11 @@ int lq_weights_piece(const struct lq_paneling *paneling, const int8_t *levels, i
 /* Codes of a row side by side, to their lane. */
 static void deal_codes(const uint8_t *codes, int count, uint8_t *to)
 {
-    for (int k = 0; k < count; k += LQ_UNPACK_LENGTH, to += LQ_UNPACK_BYTES) {
-        uint32_t words[LQ_UNPACK_WORDS], all = 0;
+    for (int k = 0; k < count; k += LQ_CODES_LENGTH, to += LQ_CODES_BYTES) {
+        uint32_t words[LQ_CODES_WORDS], all = 0;
 
         memcpy(words, codes + k, sizeof(words));
-        for (int i = 0; i < LQ_UNPACK_WORDS; i++)
+        for (int i = 0; i < LQ_CODES_WORDS; i++)
             all |= words[i] << 2 * i;
         memcpy(to, &all, sizeof(all));
     }
@@ -214,12 +214,12 @@ void lq_weights_codes(const struct lq_step_spec *spec, const struct lq_paneling 
 {
     int bits = spec->attributes->bits, rows = paneling->columns;
     const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
-    size_t panel_size = (size_t)length / LQ_UNPACK_WORDS * LQ_UNPACK_LANES;
+    size_t panel_size = (size_t)length / LQ_CODES_WORDS * LQ_CODES_LANES;
 
     for (int row = 0; row < rows; row++) {
         struct place place = place_of(paneling, row);
         uint8_t *to = ret_codes + place.panel * panel_size + 4 * place.lane;
-        int8_t *levels = ret_levels + (size_t)row * LQ_UNPACK_LEVELS;
+        int8_t *levels = ret_levels + (size_t)row * LQ_CODES_LEVELS;
 
         for (unsigned code = 0; code < 1u << bits; code++)
             levels[code] = (int8_t)lq_code_level_raw(LQ_CODE_SIGNED, bits,
@@ -230,7 +230,7 @@ void lq_weights_codes(const struct lq_step_spec *spec, const struct lq_paneling 
             count = length - from < SPAN ? length - from : SPAN;
             lq_file_codes_unpack_row(spec->params[LQ_PARAM_CODES]->data, bits, rows, length, row,
                                      from, count, codes);
-            deal_codes(codes, count, to + (size_t)from / LQ_UNPACK_WORDS * LQ_UNPACK_LANES);
+            deal_codes(codes, count, to + (size_t)from / LQ_CODES_WORDS * LQ_CODES_LANES);
         }
     }
 }

@@ -183,34 +183,34 @@ END_TEST
 static void expect_codes(const struct lq_paneling *paneling, const int16_t *basis, int bits,
                          int length, const uint8_t *packed, const int8_t *levels)
 {
-    size_t columns = lq_paneling_columns(paneling), groups = (size_t)length / LQ_UNPACK_LENGTH;
+    size_t columns = lq_paneling_columns(paneling), groups = (size_t)length / LQ_CODES_LENGTH;
 
     for (size_t column = 0; column < columns; column++)
         for (size_t k = 0; k < (size_t)length; k++) {
-            size_t group = column / LQ_UNPACK_LANES * groups + k / LQ_UNPACK_LENGTH;
-            size_t at = group * LQ_UNPACK_BYTES + column % LQ_UNPACK_LANES * 4 + k % 4;
-            unsigned code = packed[at] >> k % LQ_UNPACK_LENGTH / 4 * 2 & (LQ_UNPACK_LEVELS - 1);
+            size_t group = column / LQ_CODES_LANES * groups + k / LQ_CODES_LENGTH;
+            size_t at = group * LQ_CODES_BYTES + column % LQ_CODES_LANES * 4 + k % 4;
+            unsigned code = packed[at] >> k % LQ_CODES_LENGTH / 4 * 2 & (LQ_CODES_LEVELS - 1);
             int expected = 0;
 
             if (column < (size_t)paneling->columns)
                 expected = lq_code_level_raw(LQ_CODE_SIGNED, bits, basis + column * (size_t)bits,
                                              codes[column * (size_t)length + k]);
-            ck_assert_int_eq(levels[column * LQ_UNPACK_LEVELS + code], expected);
+            ck_assert_int_eq(levels[column * LQ_CODES_LEVELS + code], expected);
         }
 }
 
 START_TEST(codes_in_panels)
 {
-    enum { COLUMNS = (LONG_ROWS + LQ_UNPACK_LANES - 1) / LQ_UNPACK_LANES * LQ_UNPACK_LANES };
+    enum { COLUMNS = (LONG_ROWS + LQ_CODES_LANES - 1) / LQ_CODES_LANES * LQ_CODES_LANES };
     static uint8_t packed[LONG_ROWS * LONG_LENGTH], ret_codes[COLUMNS * LONG_LENGTH];
     int16_t basis[LONG_ROWS * 2];
-    int8_t levels[COLUMNS * LQ_UNPACK_LEVELS];
+    int8_t levels[COLUMNS * LQ_CODES_LEVELS];
 
     for (int trial = 0; trial < 60; trial++) {
         int bits = trial % 2 + 1, columns = rand() % LONG_ROWS + 1;
-        int length = (rand() % (LONG_LENGTH / LQ_UNPACK_LENGTH) + 1) * LQ_UNPACK_LENGTH;
+        int length = (rand() % (LONG_LENGTH / LQ_CODES_LENGTH) + 1) * LQ_CODES_LENGTH;
         struct lq_paneling paneling = {
-            .groups = 1, .columns = columns, .lanes = LQ_UNPACK_LANES, .depth = 4};
+            .groups = 1, .columns = columns, .lanes = LQ_CODES_LANES, .depth = 4};
         struct lq_tensor tensor = {.dtype = LQ_U8, .data = packed};
         struct lq_tensor bases = {.dtype = LQ_I16, .data = basis};
         struct lq_attributes attributes = {.bits = bits};
