@@ -116,21 +116,19 @@ START_TEST(tiers_agree)
 {
     static struct problem p;
     struct lq_kernels kernels;
-    int32_t *sums;
 
     memset(&p, 0, sizeof(p));
     make_rows(&p);
     make_weights(&p);
     int m = p.bytes.rows.lines * p.bytes.rows.width;
-    sums = calloc((size_t)(m * p.bytes.n), sizeof(*sums));
-    ck_assert_ptr_nonnull(sums);
+    struct guarded sums = guard((size_t)(m * p.bytes.n) * sizeof(int32_t));
     for (int row = 0; row < m; row++)
         for (int col = 0; col < p.bytes.n; col++)
-            sums[row * p.bytes.n + col] = expected(&p, row, col);
+            as_ints(&sums)[row * p.bytes.n + col] = expected(&p, row, col);
     for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
         if (lq_kernels_init(&kernels, lq_cpu_detect() & ((2u << tier) - 1)) == tier)
-            run_tier(&p, &kernels, tier, sums);
-    free(sums);
+            run_tier(&p, &kernels, tier, as_ints(&sums));
+    unguard(&sums);
     unguard(&p.a);
     unguard(&p.packed);
     unguard(&p.levels);
