@@ -78,6 +78,13 @@ struct lq_codes {
     const uint8_t *codes; /* [panels][length / 16][lanes][4], aligned to 64 bytes */
     const int8_t *levels; /* [panels][lanes][LQ_CODES_LEVELS], by code, aligned as well */
 };
+/* Those from this column on, the first one of a panel. */
+static inline struct lq_codes lq_codes_from(const struct lq_codes *codes, size_t column)
+{
+    return (struct lq_codes){codes->length,
+                             codes->codes + column * (size_t)codes->length / LQ_CODES_WORDS,
+                             codes->levels + column * LQ_CODES_LEVELS};
+}
 /* scratch: LQ_CODES_PANELS panels of levels, aligned as well. */
 typedef void lq_gemm_codes(const struct lq_bytes *bytes, const struct lq_codes *codes,
                            int8_t *scratch);

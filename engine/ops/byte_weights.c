@@ -62,10 +62,8 @@ void lq_byte_weights_multiply(const struct lq_byte_weights *w, int group, int co
                     (size_t)column;
 
     if (!w->levels) { /* no groups */
-        struct lq_codes codes = w->codes;
+        struct lq_codes codes = lq_codes_from(&w->codes, before);
 
-        codes.codes += before * (w->length / LQ_CODES_WORDS);
-        codes.levels += before * LQ_CODES_LEVELS;
         w->gemm_codes(product, &codes, (int8_t *)scratch);
         return;
     }

@@ -16,9 +16,8 @@ enum { LANES = LQ_CODES_LANES, MAX_COLUMNS = 100, MAX_LENGTH = 1200 };
 
 struct problem {
     struct lq_bytes bytes;
-    size_t columns; /* of whole panels */
     struct lq_codes codes;
-    uint8_t code[MAX_COLUMNS + LANES][MAX_LENGTH]; /* one a byte */
+    uint8_t code[MAX_COLUMNS][MAX_LENGTH]; /* one a byte */
     struct guarded a, packed, levels;
 };
 
@@ -53,9 +52,9 @@ static void make_weights(struct problem *p)
     size_t length = (size_t)p->bytes.rows.runs * (size_t)p->bytes.rows.run;
 
     p->bytes.n = below(2) ? below(MAX_COLUMNS) + 1 : (below(MAX_COLUMNS / 32) + 1) * 32;
-    p->columns = (size_t)lq_panels(p->bytes.n, LANES) * LANES;
-    p->packed = guard(p->columns * length / LQ_CODES_WORDS);
-    p->levels = guard(p->columns * LQ_CODES_LEVELS);
+    size_t columns = (size_t)lq_panels(p->bytes.n, LANES) * LANES; /* of whole panels */
+    p->packed = guard(columns * length / LQ_CODES_WORDS);
+    p->levels = guard(columns * LQ_CODES_LEVELS);
     levels = (int8_t *)p->levels.bytes;
     for (size_t i = 0; i < (size_t)p->bytes.n * LQ_CODES_LEVELS; i++)
         levels[i] = (int8_t)(below(4) ? below(255) - 127 : below(2) ? 127 : -127);

@@ -116,10 +116,8 @@ void lq_gemm_codes_amx(const struct lq_bytes *bytes, const struct lq_codes *code
     }
     lq_tiles_configure(&shape);
     for (int col = 0; col < p->n; col += step) {
-        struct lq_codes some = *codes;
+        struct lq_codes some = lq_codes_from(codes, (size_t)col);
 
-        some.codes += (size_t)col * (size_t)codes->length / LQ_CODES_WORDS;
-        some.levels += (size_t)col * LQ_CODES_LEVELS;
         multiply_panels(p, &shape, &some, col);
     }
     _tile_release();
