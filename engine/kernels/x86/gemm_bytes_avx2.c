@@ -117,29 +117,38 @@ static void add_rest(const int panels, const uint8_t *const *rows, size_t rest, 
         add_words(1, copies, 0, w, panel, 1, totals);
 }
 
-/* Stores sums of a tile, or adds them to what earlier chunks have stored. */
+/* Stores a vector of a tile's sums, or adds it to what earlier chunks have stored. */
+static inline void store_sum(int32_t *to, __m256i sum, bool first)
+{
+    if (!first)
+        sum = _mm256_add_epi32(sum, _mm256_loadu_si256((const void *)to));
+    _mm256_storeu_si256((void *)to, sum);
+}
+
+/* The same where only `left` of its columns are there. */
+static inline void store_part(int32_t *to, __m256i sum, bool first, int left)
+{
+    __m256i mask =
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+
+    if (!first)
+        sum = _mm256_add_epi32(sum, _mm256_maskload_epi32(to, mask));
+    _mm256_maskstore_epi32(to, mask, sum);
+}
+
 static inline void store_tile(const struct block *b, int row, int col, int panels, bool first,
                               const __m256i *totals)
 {
-    for (int panel = 0; panel < panels; panel++) {
-        int left = b->p->n - col - panel * LANES;
-        __m256i mask =
-            _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    int rows = b->rows - row < ROWS ? b->rows - row : ROWS, left = b->p->n - col;
 
-        for (int r = 0; r < ROWS && row + r < b->rows; r++) {
-            int32_t *out = b->sums[row + r] + col + (size_t)panel * LANES;
-            __m256i sum = totals[panel * ROWS + r];
+    for (int r = 0; r < rows; r++) {
+        int32_t *to = b->sums[row + r] + col;
 
-            if (left >= LANES) {
-                if (!first)
-                    sum = _mm256_add_epi32(sum, _mm256_loadu_si256((const void *)out));
-                _mm256_storeu_si256((void *)out, sum);
-            } else {
-                if (!first)
-                    sum = _mm256_add_epi32(sum, _mm256_maskload_epi32(out, mask));
-                _mm256_maskstore_epi32(out, mask, sum);
-            }
-        }
+        for (int panel = 0; panel < panels; panel++, to += LANES)
+            if (left >= (panel + 1) * LANES)
+                store_sum(to, totals[panel * ROWS + r], first);
+            else
+                store_part(to, totals[panel * ROWS + r], first, left - panel * LANES);
     }
 }
 
@@ -192,7 +201,8 @@ static int cut_chunk(const struct lq_rows *rows, int piece, int from, int words,
 {
     int run = rows->runs > 1 ? rows->run / WORD : words, room = CHUNK;
 
-    *ret = (struct chunk){.first = from};
+    ret->first = from;
+    ret->segments = 0; /* what lies behind them is left as it is */
     while (from < words) {
         int at = from % run, count = run - at;
 
@@ -226,9 +236,11 @@ void lq_gemm_bytes_avx2(const struct lq_bytes *p)
     size_t panel = (length + WORD - 1) / WORD * WORD * LANES;
     int words = (int)(length / WORD), rows = p->rows.lines * p->rows.width;
     int piece = p->piece < 1 ? 1 : p->piece < CHUNK ? p->piece : CHUNK;
-    struct block b = {.p = p, .piece = piece};
+    struct block b;
     struct chunk chunk;
 
+    b.p = p;
+    b.piece = piece;
     for (int col = 0, panels; col < p->n; col += panels * LANES) {
         const uint8_t *w = (const uint8_t *)p->w + (size_t)(col / LANES) * panel;
 
