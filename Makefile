@@ -75,7 +75,7 @@ TIDY     := $(patsubst %.c,build/tidy/%.ok,$(ENGINE) $(SERVER) $(CLI) $(MANUAL))
 PROGRAMS := $(BUILD)/lqnet $(BUILD)/lqnetd
 # Suites that compute, once more with the kernels of tier avx512 compiled through SIMDe.
 SIMDE    := $(if $(filter x86_64,$(ARCH)),$(patsubst tests/%.c,$(BUILD)/simde/%,$(wildcard tests/kernels/test_*.c) \
-              $(addprefix tests/unit/test_,byte_weights.c conv_pixels.c epilogue.c session.c squares.c)))
+              $(addprefix tests/unit/test_,byte_weights.c conv_pixels.c epilogue.c filtering.c session.c)))
 SUITES   := $(patsubst %.c,$(BUILD)/%,$(TESTS))
 GENERATED := $(if $(wildcard engine/format/onnx.c),build/gen/onnx.pb-c.c)
 

@@ -31,6 +31,8 @@ static void fill_avx2(struct lq_kernels *kernels)
     kernels->prefers_nibbles = true;
     lq_train_kernels_avx2(&kernels->train);
     lq_winograd_avx2(&kernels->winograd);
+    lq_duos_avx2(&kernels->duos);
+    kernels->prefers_duos = true;
 }
 
 static void fill_avx512(struct lq_kernels *kernels)
@@ -58,6 +60,7 @@ static void fill_avx512(struct lq_kernels *kernels)
     kernels->halves_lanes = 16;
     kernels->prefers_halves = true;
     lq_squares_avx512(&kernels->squares);
+    kernels->prefers_duos = false;
     lq_pixels_avx512(&kernels->pixels);
     kernels->prefers_pixel_squares = true;
     kernels->square_pairs = 4;
@@ -116,6 +119,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     lq_train_kernels_c(&kernels->train);
     lq_winograd_c(&kernels->winograd);
     lq_squares_c(&kernels->squares);
+    lq_duos_c(&kernels->duos);
     lq_pixels_c(&kernels->pixels);
 #if defined(__x86_64__)
     if (tiers >> LQ_CPU_AVX2 & 1) {

@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/duos.h"
 #include "kernels/pixels.h"
 #include "kernels/train.h"
 #include "kernels/winograd.h"
@@ -309,6 +310,8 @@ struct lq_kernels {
     struct lq_squares squares;
     int square_pairs; /* from this many pairs of planes on, squares of levels in bytes are fastest
                          (measured); 0: never */
+    struct lq_duos duos;
+    bool prefers_duos; /* than products of bytes (measured) */
     struct lq_pixels pixels;
     bool prefers_pixel_squares; /* than products of levels (measured) */
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */

@@ -6,12 +6,13 @@
  * in bytes, on packed planes, and on codes in half words or nibbles. Which one it is follows from
  * how the input is stored. The windows of a line of output pixels are read where they lie in padded
  * input lines; only groups, dilation and odd sizes are unrolled into rows. Bytes may be multiplied
- * by squares of results (ops/conv_squares.h).
+ * by squares or duos of results (ops/conv_squares.h, ops/conv_duos.h).
  */
 #include <stdlib.h>
 
 #include "base/status.h"
 #include "ops/byte_weights.h"
+#include "ops/conv_duos.h"
 #include "ops/conv_squares.h"
 #include "ops/integer_map.h"
 #include "ops/weights.h"
@@ -20,10 +21,11 @@
 
 /* How windows become rows for the kernels. */
 enum way {
-    WAY_PIXELS, /* a pixel of the input is a row */
-    WAY_LINES,  /* windows overlap in padded lines */
-    WAY_UNROLL, /* each is copied */
-    WAY_SQUARES /* there are none: ops/conv_squares.h */
+    WAY_PIXELS,  /* a pixel of the input is a row */
+    WAY_LINES,   /* windows overlap in padded lines */
+    WAY_UNROLL,  /* each is copied */
+    WAY_SQUARES, /* there are none: ops/conv_squares.h, */
+    WAY_DUOS     /* ops/conv_duos.h */
 };
 
 struct state {
@@ -46,6 +48,7 @@ struct state {
     int a_bits, w_bits;
     struct lq_byte_weights bytes; /* where it is in bytes */
     struct lq_conv_squares squares;
+    struct lq_conv_duos duos;
     struct lq_kernels kernels;
 };
 
@@ -153,6 +156,8 @@ static void sum_part(const void *state, const void *input, const struct lq_map_p
     scratch += s->bytes.scratch_bytes;
     if (s->way == WAY_SQUARES) {
         lq_conv_squares_run(&s->squares, input, part, scratch, sums);
+    } else if (s->way == WAY_DUOS) {
+        lq_conv_duos_run(&s->duos, input, part, scratch, sums);
     } else if (s->way == WAY_PIXELS) {
         multiply(s, 0, part,
                  (const uint8_t *)input + (size_t)part->first * width * layout.pixel_bytes, panels,
@@ -285,6 +290,8 @@ static int init_weights(struct state *s, struct lq_arena *arena, const struct lq
 
     if (s->way == WAY_SQUARES)
         return lq_conv_squares_init(&s->squares, arena, spec, g, error);
+    if (s->way == WAY_DUOS)
+        return lq_conv_duos_init(&s->duos, arena, spec, g, error);
     s->paneling = (struct lq_paneling){.groups = g->groups, .columns = g->group_out};
     s->paneling.lanes = s->store == LQ_STORE_PLANES    ? kernels->planes_lanes
                         : s->store == LQ_STORE_HALVES  ? kernels->halves_lanes
@@ -369,6 +376,9 @@ static void init_rows(struct state *s, const struct lq_step_spec *spec)
     if (s->store == LQ_STORE_BYTES && lq_squares_pay(&s->kernels, spec->attributes, g->in,
                                                      lq_snapped_largest(spec->input_basis))) {
         s->way = WAY_SQUARES;
+    } else if (s->store == LQ_STORE_BYTES && lq_duos_pay(&s->kernels, spec->attributes, g->in,
+                                                         lq_snapped_largest(spec->input_basis))) {
+        s->way = WAY_DUOS;
     } else if (g->groups == 1 && g->pointwise) {
         s->way = WAY_PIXELS;
     } else if (lq_windows_overlap(g) && run % depth_of(s->store) == 0) {
@@ -394,6 +404,8 @@ static size_t rows_bytes(const struct state *s, int rows)
         return 0;
     if (s->way == WAY_SQUARES)
         return lq_conv_squares_bytes(&s->squares, rows);
+    if (s->way == WAY_DUOS)
+        return lq_conv_duos_bytes(&s->duos, rows);
     if (s->way == WAY_UNROLL)
         return tile_pixels * s->rows.step * element_bytes(s->store);
     return (size_t)lq_padded_lines(g, rows) * (size_t)lq_padded_width(g) * s->layout.pixel_bytes;

@@ -49,18 +49,17 @@ static void transform(const int16_t *levels, size_t in, int16_t *ret_points)
 static int transform_all(struct source *s, const struct lq_step_spec *spec,
                          const struct lq_conv_geometry *g, struct lq_error *error)
 {
-    const struct lq_paneling rows = {1, g->out.channels, 1, 2};
-    size_t length = (size_t)g->length;
-    int16_t *levels = lq_alloc(s->out * length, sizeof(*levels));
+    int16_t *levels = lq_alloc((size_t)g->length, sizeof(*levels)); /* of a row */
 
     s->points = lq_alloc(s->out * s->in, LQ_SQUARE_POINTS * sizeof(*s->points));
     if (!levels || !s->points) {
         free(levels);
         return lq_fail_memory(error);
     }
-    lq_weights_levels(spec, &rows, g->length, levels);
-    for (size_t row = 0; row < s->out; row++)
-        transform(levels + row * length, s->in, s->points + row * LQ_SQUARE_POINTS * s->in);
+    for (size_t row = 0; row < s->out; row++) {
+        lq_weights_row(spec, g->out.channels, g->length, (int)row, levels);
+        transform(levels, s->in, s->points + row * LQ_SQUARE_POINTS * s->in);
+    }
     free(levels);
     return LQ_OK;
 }

@@ -110,11 +110,38 @@ static void deal_words(const uint8_t *codes, int count, const int16_t *levels, s
         to[0] = levels[codes[whole]];
 }
 
+/* The levels of a row's codes. */
+static void row_levels(const struct lq_step_spec *spec, int row, int16_t ret_levels[LQ_MAX_LEVELS])
+{
+    int bits = spec->attributes->bits;
+    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
+
+    for (unsigned code = 0; code < 1u << bits; code++)
+        ret_levels[code] = (int16_t)lq_code_level_raw(LQ_CODE_SIGNED, bits,
+                                                      basis + (size_t)row * (size_t)bits, code);
+}
+
+void lq_weights_row(const struct lq_step_spec *spec, int rows, int length, int row,
+                    int16_t *ret_levels)
+{
+    int16_t levels[LQ_MAX_LEVELS];
+
+    row_levels(spec, row, levels);
+    for (int from = 0, count; from < length; from += count) {
+        uint8_t codes[SPAN];
+
+        count = length - from < SPAN ? length - from : SPAN;
+        lq_file_codes_unpack_row(spec->params[LQ_PARAM_CODES]->data, spec->attributes->bits, rows,
+                                 length, row, from, count, codes);
+        for (int k = 0; k < count; k++)
+            *ret_levels++ = levels[codes[k]];
+    }
+}
+
 void lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
                        int length, void *ret_levels)
 {
     int bits = spec->attributes->bits, rows = paneling->groups * paneling->columns;
-    const int16_t *basis = spec->params[LQ_PARAM_BASIS]->data;
     size_t step = (size_t)paneling->lanes * (size_t)paneling->depth;
     size_t panel_size = lq_paneling_length(paneling, length) * (size_t)paneling->lanes;
 
@@ -131,9 +158,7 @@ void lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling
                 uint8_t codes[SPAN];
                 int16_t levels[LQ_MAX_LEVELS];
 
-                for (unsigned code = 0; code < 1u << bits; code++)
-                    levels[code] = (int16_t)lq_code_level_raw(
-                        LQ_CODE_SIGNED, bits, basis + (size_t)row * (size_t)bits, code);
+                row_levels(spec, row, levels);
                 lq_file_codes_unpack_row(spec->params[LQ_PARAM_CODES]->data, bits, rows, length,
                                          row, from, count, codes);
                 if (paneling->depth == 2)

@@ -23,6 +23,10 @@ size_t lq_paneling_columns(const struct lq_paneling *paneling);
 /* Length of a column of levels, filled up. */
 size_t lq_paneling_length(const struct lq_paneling *paneling, int length);
 
+/* Of quantized weights: the integer levels of a row of `rows`. */
+void lq_weights_row(const struct lq_step_spec *spec, int rows, int length, int row,
+                    int16_t *ret_levels);
+
 /* Of quantized weights: integer levels, [panels][length / depth, rounded up][lanes][depth], int16_t
  * or int8_t as depth says; what is filled up is left as it is. */
 void lq_weights_levels(const struct lq_step_spec *spec, const struct lq_paneling *paneling,
