@@ -131,7 +131,8 @@ finish_pixels(const struct lq_finish *f, struct lq_columns columns, bool bounded
 }
 
 /* Few channels keep their factors in registers; maps of many are so large that they had better be
- * read and written in order. */
+ * read and written in order, but not parts of their columns: what is read in order is fetched
+ * further than it goes, and there another core writes. */
 static inline __attribute__((always_inline)) void finish(const struct lq_finish *given,
                                                          struct lq_columns columns, bool bounded,
                                                          const int32_t *sums, const float *addend,
@@ -140,7 +141,7 @@ static inline __attribute__((always_inline)) void finish(const struct lq_finish 
     const struct lq_finish f = *given; /* what is stored cannot change it */
     int rest = (columns.to - columns.from) % LANES, whole = columns.to - rest;
 
-    if (f.channels > FEW_CHANNELS)
+    if (f.channels > FEW_CHANNELS && columns.to - columns.from == f.channels)
         finish_pixels(&f, (struct lq_columns){columns.from, whole}, bounded, sums, addend, pixels,
                       ret_y, ret_z);
     else
