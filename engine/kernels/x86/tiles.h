@@ -88,6 +88,7 @@ static inline void lq_tiles_configure(const struct lq_tiles *shape)
         config.bytes[i] = (uint16_t)shape->piece;
     for (int i = WEIGHTS; i < REGISTERS; i++)
         config.rows[i] = (uint8_t)(shape->piece / LQ_PRODUCT_WORD);
+    __asm__ volatile("" : : "m"(config)); /* gcc 12 believes that 8 bytes of it are read */
     _tile_loadconfig(&config);
 }
 
