@@ -144,13 +144,14 @@ $(BUILD)/build/gen/%.o: private WARNINGS := -w
 $(call objects,$(filter-out %/train_c.c,$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c tests/bench/limits*.c))): private CFLAGS += -O3
 # Instructions that a tier may use: only its own files, which run only where the CPU has them.
 ISA_avx2   := -mavx2 -mfma -mpopcnt
+ISA_avxvnni := $(ISA_avx2) -mavxvnni
 ISA_avx512 := $(ISA_avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi -mavx512vnni -mavx512vpopcntdq -mavx512bitalg
 ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8
 define tier
 $(call objects,$(wildcard engine/kernels/*/*_$(1).c tests/bench/*_$(1).c)) \
 $(patsubst %.c,build/tidy/%.ok,$(wildcard engine/kernels/*/*_$(1).c)): private FLAGS += $(ISA_$(1))
 endef
-$(foreach t,avx2 avx512 amx,$(eval $(call tier,$(t))))
+$(foreach t,avx2 avxvnni avx512 amx,$(eval $(call tier,$(t))))
 
 build/gen/onnx.pb-c.c: /usr/include/onnx/onnx.proto
 	@mkdir -p $(@D)

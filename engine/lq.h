@@ -78,6 +78,7 @@ struct lq_engine;
 enum lq_cpu_tier {
     LQ_CPU_C,
     LQ_CPU_AVX2,
+    LQ_CPU_AVXVNNI,
     LQ_CPU_AVX512,
     LQ_CPU_AMX,
     LQ_CPU_NEON,
@@ -91,7 +92,7 @@ int lq_engine_create(unsigned cpu_mask, struct lq_engine **ret_engine,
                      struct lq_error *error) LQ_MUST_CHECK;
 /* All models of the engine must have been released before. */
 void lq_engine_destroy(struct lq_engine *engine);
-/* Name of the best tier in use: "c", "avx2", "avx512", "amx", "neon". */
+/* Name of the best tier in use: "c", "avx2", "avxvnni", "avx512", "amx", "neon". */
 const char *lq_engine_cpu(const struct lq_engine *engine);
 /* Number of the tier called NAME, or -1. */
 int lq_cpu_tier_from_name(const char *name);

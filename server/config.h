@@ -37,7 +37,7 @@
     X(log_output, TEXT, "stderr", 6, 6, "stderr or stdout")                                        \
     X(access_log, BOOL, "true", 0, 0, "a line for each request, at the level info")                \
     X(cpu, TEXT, "all", 1, 100,                                                                    \
-      "kernels that may be used: all, or some of c,avx2,avx512,amx,neon")                          \
+      "kernels that may be used: all, or some of c,avx2,avxvnni,avx512,amx,neon")                  \
     X(version_policy, TEXT, "latest", 1, 511,                                                      \
       "versions that are served: latest, latest:N, all or 1+3; NAME=... for one model")            \
     X(required_models, TEXT, "", 0, 511, "names; not ready while one of them is not loaded")       \

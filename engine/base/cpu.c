@@ -14,13 +14,19 @@
 #include <unistd.h>
 #endif
 
-static const char *const tier_names[LQ_CPU_TIER_COUNT] = {[LQ_CPU_C] = "c",
-                                                          [LQ_CPU_AVX2] = "avx2",
-                                                          [LQ_CPU_AVX512] = "avx512",
-                                                          [LQ_CPU_AMX] = "amx",
-                                                          [LQ_CPU_NEON] = "neon"};
+static const char *const tier_names[LQ_CPU_TIER_COUNT] = {
+    [LQ_CPU_C] = "c",           [LQ_CPU_AVX2] = "avx2", [LQ_CPU_AVXVNNI] = "avxvnni",
+    [LQ_CPU_AVX512] = "avx512", [LQ_CPU_AMX] = "amx",   [LQ_CPU_NEON] = "neon"};
 
 #if defined(__x86_64__)
+static bool has_avxvnni(void)
+{
+    enum { AVX_VNNI = 1 << 4 };
+    unsigned eax, ebx, ecx, edx;
+
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & AVX_VNNI) != 0;
+}
+
 /* Tiles hold so much state that Linux gives them only to a process that asks
  * (Documentation/arch/x86/xstate.rst); what runs later in it may use them, too. */
 static bool has_amx(void)
@@ -41,6 +47,8 @@ unsigned lq_cpu_detect(void)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
         __builtin_cpu_supports("popcnt"))
         tiers |= 1u << LQ_CPU_AVX2;
+    if (tiers >> LQ_CPU_AVX2 & 1 && has_avxvnni())
+        tiers |= 1u << LQ_CPU_AVXVNNI;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bitalg") &&

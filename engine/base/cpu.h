@@ -8,8 +8,8 @@
 #include "lq.h"
 
 /* Bits (1u << enum lq_cpu_tier) of the tiers that the CPU and the operating system support. The
- * tier avx2 asks for AVX2, FMA and POPCNT; avx512 for F, BW, VL, DQ, VBMI, VNNI, VPOPCNTDQ and
- * BITALG; amx for avx512, AMX-TILE and AMX-INT8. */
+ * tier avx2 asks for AVX2, FMA and POPCNT; avxvnni for AVX-VNNI, too; avx512 for F, BW, VL, DQ,
+ * VBMI, VNNI, VPOPCNTDQ and BITALG; amx for avx512, AMX-TILE and AMX-INT8. */
 unsigned lq_cpu_detect(void);
 
 /* "c", "avx2", ...; the tier must be valid. */

@@ -92,14 +92,16 @@ static bool fits_halves(const struct lq_lowering *l, const struct lq_node *layer
            layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
 }
 
-/* Nibbles hold the planes of the layer's weights, and its sums of them are exact. */
+/* Nibbles hold the planes of the layer's weights, its sums of them are exact, and they are faster
+ * than bytes. */
 static bool fits_nibbles(const struct lq_lowering *l, const struct lq_node *layer, int value)
 {
     const struct lq_node *producer = &l->graph->nodes[l->graph->values[value].producer];
     const struct lq_shape *shape = &l->graph->values[value].shape;
     int64_t length = length_of(l, layer, value);
 
-    return layer->attributes.bits <= LQ_NIBBLE_BITS && length <= INT16_MAX &&
+    return layer->attributes.bits * l->buffers[value].bits <= l->options->kernels->nibble_pairs &&
+           layer->attributes.bits <= LQ_NIBBLE_BITS && length <= INT16_MAX &&
            (layer->kind == LQ_OP_DENSE ? shape->rank == 1 : layer->attributes.groups == 1) &&
            2 * layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
 }
@@ -109,8 +111,7 @@ static enum lq_store choose_store(const struct lq_lowering *l, int value)
 {
     bool planes = true, bytes = l->options->form != LQ_FORM_PLAIN;
     bool squares = l->options->form == LQ_FORM_AUTO;
-    bool nibbles = l->options->form == LQ_FORM_AUTO && l->options->kernels->prefers_nibbles &&
-                   l->buffers[value].bits <= LQ_NIBBLE_BITS;
+    bool nibbles = l->options->form == LQ_FORM_AUTO && l->buffers[value].bits <= LQ_NIBBLE_BITS;
     bool halves = l->options->form == LQ_FORM_AUTO && l->options->kernels->prefers_halves &&
                   l->buffers[value].bits == 2;
 

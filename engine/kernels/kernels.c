@@ -28,11 +28,21 @@ static void fill_avx2(struct lq_kernels *kernels)
     kernels->encode_nibbles = lq_encode_nibbles_avx2;
     kernels->nibbles_lanes = 32;
     kernels->pair_columns = 32;
-    kernels->prefers_nibbles = true;
+    kernels->nibble_pairs = LQ_NIBBLE_BITS * LQ_NIBBLE_BITS;
     lq_train_kernels_avx2(&kernels->train);
     lq_winograd_avx2(&kernels->winograd);
     lq_duos_avx2(&kernels->duos);
-    kernels->prefers_duos = true;
+    kernels->duo_excess = 20;
+}
+
+static void fill_avxvnni(struct lq_kernels *kernels)
+{
+    kernels->gemm_levels = lq_gemm_levels_avxvnni;
+    kernels->gemm_bytes = lq_gemm_bytes_avxvnni;
+    kernels->bytes_bound = 255 * 127;
+    kernels->bytes_in_pieces = false;
+    kernels->nibble_pairs = 2;
+    kernels->duo_excess = 10;
 }
 
 static void fill_avx512(struct lq_kernels *kernels)
@@ -60,11 +70,11 @@ static void fill_avx512(struct lq_kernels *kernels)
     kernels->halves_lanes = 16;
     kernels->prefers_halves = true;
     lq_squares_avx512(&kernels->squares);
-    kernels->prefers_duos = false;
+    kernels->duo_excess = -1;
     lq_pixels_avx512(&kernels->pixels);
     kernels->prefers_pixel_squares = true;
     kernels->square_pairs = 4;
-    kernels->prefers_nibbles = false;
+    kernels->nibble_pairs = 0;
     kernels->windows_product = lq_windows_product_avx512;
     kernels->windows_outer = lq_windows_outer_avx512;
 }
@@ -115,6 +125,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .nibbles_lanes = 1,
         .gemm_halves = lq_gemm_halves_c,
         .halves_lanes = 1,
+        .duo_excess = -1,
     };
     lq_train_kernels_c(&kernels->train);
     lq_winograd_c(&kernels->winograd);
@@ -125,6 +136,10 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
     if (tiers >> LQ_CPU_AVX2 & 1) {
         fill_avx2(kernels);
         best = LQ_CPU_AVX2;
+    }
+    if (tiers >> LQ_CPU_AVXVNNI & 1) {
+        fill_avxvnni(kernels);
+        best = LQ_CPU_AVXVNNI;
     }
     if (tiers >> LQ_CPU_AVX512 & 1) {
         fill_avx512(kernels);

@@ -299,7 +299,8 @@ struct lq_kernels {
     int nibbles_lanes;
     int pair_columns; /* up to so many columns of one bit, or half as many of two, struct lq_nibbles
                          should have pairs (measured) */
-    bool prefers_nibbles; /* where they fit, nibbles are fastest (measured) */
+    int nibble_pairs; /* up to this many pairs of planes, nibbles are fastest where they fit
+                         (measured) */
     int planes_lanes;
     lq_gemm_halves *gemm_halves;
     int halves_lanes;
@@ -311,7 +312,8 @@ struct lq_kernels {
     int square_pairs; /* from this many pairs of planes on, squares of levels in bytes are fastest
                          (measured); 0: never */
     struct lq_duos duos;
-    bool prefers_duos; /* than products of bytes (measured) */
+    int duo_excess; /* duos are faster than products of bytes where rounding lines up to whole ones
+                       takes at most so many percent (measured); -1: never */
     struct lq_pixels pixels;
     bool prefers_pixel_squares; /* than products of levels (measured) */
     int plane_pairs; /* up to this many pairs of planes, planes are faster than levels (measured) */
@@ -331,8 +333,9 @@ lq_add_floats lq_add_floats_neon;
 lq_finish_sums lq_finish_sums_neon;
 lq_pool_sums lq_pool_sums_neon;
 lq_dense_floats lq_dense_floats_neon;
-lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avx512;
-lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avx512, lq_gemm_bytes_amx;
+lq_gemm_levels lq_gemm_levels_c, lq_gemm_levels_avx2, lq_gemm_levels_avxvnni, lq_gemm_levels_avx512;
+lq_gemm_bytes lq_gemm_bytes_c, lq_gemm_bytes_avx2, lq_gemm_bytes_avxvnni, lq_gemm_bytes_avx512,
+    lq_gemm_bytes_amx;
 lq_gemm_codes lq_gemm_codes_c, lq_gemm_codes_avx512, lq_gemm_codes_amx;
 lq_gemm_wide lq_gemm_wide_c, lq_gemm_wide_amx;
 lq_add_floats lq_add_floats_c, lq_add_floats_avx2, lq_add_floats_avx512;

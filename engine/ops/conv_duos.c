@@ -20,10 +20,11 @@ bool lq_duos_pay(const struct lq_kernels *kernels, const struct lq_attributes *c
                  struct lq_map in, int top)
 {
     const struct lq_window *w = &conv->window;
+    int width = in.width + w->pad_left + w->pad_right - (LQ_DUO_TAPS - 1);
     int three = LQ_DUO_TAPS * ((conv->grid + 1) / 2); /* halves, at most */
 
-    return kernels->prefers_duos && w->kernel_w == LQ_DUO_TAPS && w->stride_w == 1 &&
-           w->dilation_h == 1 && w->dilation_w == 1 && conv->groups == 1 &&
+    return 100 * (width % LQ_DUO) <= kernels->duo_excess * width && w->kernel_w == LQ_DUO_TAPS &&
+           w->stride_w == 1 && w->dilation_h == 1 && w->dilation_w == 1 && conv->groups == 1 &&
            in.channels % LQ_DUO_LANES == 0 && conv->out_channels % LQ_DUO_COLUMNS == 0 &&
            conv->grid <= LQ_DUO_GRID && top <= LQ_DUO_LEVEL &&
            2 * top * three <= kernels->bytes_bound &&

@@ -24,7 +24,7 @@ static void print_help(FILE *to)
         fprintf(to, "  %-10s %s\n", cli_commands[i]->name, cli_commands[i]->summary);
     fputs("  help       this list, or the options of a command: lqnet help COMMAND\n\n"
           "options before the command:\n"
-          "  --cpu TIER   use no kernels above this tier: c, avx2, avx512, amx or neon\n"
+          "  --cpu TIER   use no kernels above this tier: c, avx2, avxvnni, avx512, amx or neon\n"
           "  --version    print the version\n\n"
           "exit status: 0 done; 1 it failed, said on stderr; 2 the command line is wrong; 3 "
           "finetune:\n"
@@ -91,7 +91,8 @@ int main(int argc, char **argv)
 
         if (tier < 0)
             return cli_fail(CLI_USAGE,
-                            "option --cpu is '%s', expected c, avx2, avx512, amx or neon", argv[2]);
+                            "option --cpu is '%s', expected c, avx2, avxvnni, avx512, amx or neon",
+                            argv[2]);
         cpu_mask = (2u << tier) - 1;
         at = 3;
     }

@@ -82,7 +82,7 @@ static void write_lqnet(FILE *to)
           "Makes, trains, measures and uses networks whose weights and activations are quantized\n"
           "with learned quantizers (LQ\\-Nets). Options may stand before or behind operands.\n"
           ".SH OPTIONS\n.TP\n.B \\-\\-cpu \\fITIER\\fR\n"
-          "use no kernels above this tier: c, avx2, avx512, amx or neon\n"
+          "use no kernels above this tier: c, avx2, avxvnni, avx512, amx or neon\n"
           ".TP\n.B \\-\\-version\nprint the version\n.SH COMMANDS\n",
           to);
     for (int i = 0; cli_commands[i]; i++)

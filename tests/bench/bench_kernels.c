@@ -236,6 +236,13 @@ static double measure(const struct bench *b, const struct operands *o)
     }
 }
 
+static const struct limit *const limit_lists[] = {limits_any,
+#if defined(__x86_64__)
+                                                  limits_avx2, limits_avxvnni, limits_avx512
+#endif
+};
+#define LISTS (sizeof(limit_lists) / sizeof(*limit_lists))
+
 static int add_limits(const struct limit *limits, struct bench *benches, int count)
 {
     for (; limits->name; limits++)
@@ -255,15 +262,15 @@ static const struct limit *limit_of(enum lq_cpu_tier tier, enum kernel kernel)
         enum kernel kernel;
         const char *name;
     } pairs[] = {
-        {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},     {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
-        {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"},    {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
-        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"},    {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"},
-        {LQ_CPU_AVX512, KERNEL_HALVES, "popcount"}, {LQ_CPU_AVX512, KERNEL_SQUARES, "dpbusd"}};
-    const struct limit *lists[] = {limits_avx2, limits_avx512};
+        {LQ_CPU_AVX2, KERNEL_LEVELS, "maddwd"},       {LQ_CPU_AVX2, KERNEL_BYTES, "maddubs"},
+        {LQ_CPU_AVX2, KERNEL_NIBBLES, "lookup"},      {LQ_CPU_AVXVNNI, KERNEL_LEVELS, "vex dpwssd"},
+        {LQ_CPU_AVXVNNI, KERNEL_BYTES, "vex dpbusd"}, {LQ_CPU_AVX512, KERNEL_LEVELS, "dpwssd"},
+        {LQ_CPU_AVX512, KERNEL_BYTES, "dpbusd"},      {LQ_CPU_AVX512, KERNEL_PLANES, "popcount"},
+        {LQ_CPU_AVX512, KERNEL_HALVES, "popcount"},   {LQ_CPU_AVX512, KERNEL_SQUARES, "dpbusd"}};
 
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
-        for (int list = 0; list < 2 && pairs[i].tier == tier && pairs[i].kernel == kernel; list++)
-            for (const struct limit *limit = lists[list]; limit->name; limit++)
+        for (size_t j = 0; j < LISTS && pairs[i].tier == tier && pairs[i].kernel == kernel; j++)
+            for (const struct limit *limit = limit_lists[j]; limit->name; limit++)
                 if (strcmp(limit->name, pairs[i].name) == 0)
                     return limit;
     return NULL;
@@ -300,7 +307,7 @@ static int add_tier(enum lq_cpu_tier tier, struct bench *benches, int count)
         for (int bits = 0; bits < BIT_COUNTS && b.kernels.prefers_halves; bits++)
             if (bit_counts[bits].w <= LQ_HALVES_BITS && bit_counts[bits].a == 2)
                 count += add_kernel(&b, tier, KERNEL_HALVES, bits, &benches[count]);
-        for (int bits = 0; bits < BIT_COUNTS && b.kernels.prefers_nibbles; bits++)
+        for (int bits = 0; bits < BIT_COUNTS && b.kernels.nibble_pairs > 0; bits++)
             if (bit_counts[bits].w <= LQ_NIBBLE_BITS && bit_counts[bits].a <= LQ_NIBBLE_BITS)
                 count += add_kernel(&b, tier, KERNEL_NIBBLES, bits, &benches[count]);
     }
@@ -381,13 +388,11 @@ int main(int argc, char **argv)
     struct operands operands;
     bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
     const char *only = argc > 1 + json ? argv[1 + json] : NULL;
-    int count = add_limits(limits_any, benches, 0);
+    int count = 0;
 
     operands_init(&operands);
-#if defined(__x86_64__)
-    count = add_limits(limits_avx2, benches, count);
-    count = add_limits(limits_avx512, benches, count);
-#endif
+    for (size_t i = 0; i < LISTS; i++)
+        count = add_limits(limit_lists[i], benches, count);
     for (int tier = 0; tier < LQ_CPU_TIER_COUNT; tier++)
         if (!only || strcmp(only, lq_cpu_tier_name((enum lq_cpu_tier)tier)) == 0)
             count = add_tier((enum lq_cpu_tier)tier, benches, count);

@@ -16,7 +16,7 @@ struct limit {
                              "popcount", of numbers for the others, of cycles for "clock" */
 };
 /* Ended by a name of NULL. */
-extern const struct limit limits_any[], limits_avx2[], limits_avx512[];
+extern const struct limit limits_any[], limits_avx2[], limits_avxvnni[], limits_avx512[];
 
 /* Keeps the compiler from computing anything ahead, and from moving it. */
 #define LIMIT_KEEP(v) __asm__ volatile("" : "+x"(v))

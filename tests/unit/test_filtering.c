@@ -189,7 +189,7 @@ static bool table_of(int tier, enum way way, struct lq_kernels *ret)
         (way == SQUARES && ret->square_pairs == 0 && tier != LQ_CPU_C))
         return false;
     ret->square_pairs = way == SQUARES;
-    ret->prefers_duos = way == DUOS;
+    ret->duo_excess = way == DUOS ? 100 : -1;
     return true;
 }
 
