@@ -28,6 +28,7 @@ STATEDIR ?= /var/lib/lqnet
 UNITDIR  ?= $(PREFIX)/lib/systemd/system
 LISTEN   ?= 127.0.0.1:8080
 FLAVOUR  ?= release
+$(if $(filter release asan tsan fuzz,$(FLAVOUR)),,$(error FLAVOUR is '$(FLAVOUR)', expected release, asan, tsan or fuzz))
 BUILD    := build/$(CROSS)$(FLAVOUR)
 MULTI    := $(shell $(CC) -print-multiarch 2>/dev/null)
 # The serial build of OpenBLAS is not safe to call from several threads at once; this one is, and is told
