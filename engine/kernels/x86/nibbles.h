@@ -44,7 +44,7 @@ static inline uint32_t lq_nibble_full(const struct lq_nibbles *p, int first, int
 /* at: in bytes; a table has LQ_NIBBLE_PAIR of them. */
 static inline __attribute__((always_inline)) __m256i lq_nibble_table(size_t at)
 {
-    const uint8_t *table = lq_nibble_tables_avx2[0] + at;
+    const uint8_t *table = (const uint8_t *)(const void *)lq_nibble_tables_avx2 + at;
 
     return _mm256_broadcastsi128_si256(_mm_load_si128((const void *)table));
 }
