@@ -73,7 +73,7 @@ static void pack_all(const struct lq_conv_duos *d, const struct lq_step_spec *sp
                      int8_t *points, int32_t *odd, int32_t *offsets)
 {
     const struct lq_conv_geometry *g = &d->geometry;
-    size_t out = (size_t)g->out.channels, lanes = (size_t)d->lanes;
+    size_t out = (size_t)g->out.channels, lanes = (size_t)spec->kernels->bytes_lanes;
     size_t length = (size_t)g->length / LQ_DUO_TAPS, point = out * length;
 
     for (size_t row = 0; row < out; row++) {
@@ -108,7 +108,6 @@ int lq_conv_duos_init(struct lq_conv_duos *d, struct lq_arena *arena,
                                .across = lq_ceil_div(g->out.width, LQ_DUO),
                                .out_width = g->out.width,
                                .top = lq_snapped_largest(spec->input_basis),
-                               .lanes = spec->kernels->bytes_lanes,
                                .offsets = offsets,
                                .odd = odd,
                                .duos = spec->kernels->duos,

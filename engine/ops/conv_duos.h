@@ -24,7 +24,8 @@ struct lq_duo_weights {
 struct lq_conv_duos {
     struct lq_conv_geometry geometry; /* of results rounded up to whole duos */
     int across;                       /* duos side by side */
-    int out_width, top, lanes;
+    int out_width;
+    int top; /* of the levels */
     struct lq_duo_weights weights[LQ_DUO_POINTS];
     const int32_t *offsets; /* [LQ_DUO][out channels], of struct lq_duo_products, */
     const int32_t *odd;     /* and [out channels] */

@@ -362,7 +362,8 @@ static size_t element_bytes(enum lq_store store)
 static void init_rows(struct state *s, const struct lq_step_spec *spec)
 {
     const struct lq_conv_geometry *g = &s->geometry;
-    bool planes = s->store == LQ_STORE_PLANES;
+    bool planes = s->store == LQ_STORE_PLANES, bytes = s->store == LQ_STORE_BYTES;
+    int top = lq_snapped_largest(spec->input_basis);
     size_t pixel = s->layout.pixel_bytes / element_bytes(s->store);
     int length = s->words > 0                   ? s->words
                  : s->store == LQ_STORE_NIBBLES ? g->taps * (int)lq_nibble_bytes(g->group_in)
@@ -373,11 +374,9 @@ static void init_rows(struct state *s, const struct lq_step_spec *spec)
     s->rows = (struct lq_rows){.width = g->out.width, .runs = 1, .run = length};
     s->rows.step = (size_t)length * (planes ? (size_t)s->a_bits : 1);
     s->rows.line = s->rows.step * (size_t)g->out.width;
-    if (s->store == LQ_STORE_BYTES && lq_squares_pay(&s->kernels, spec->attributes, g->in,
-                                                     lq_snapped_largest(spec->input_basis))) {
+    if (bytes && lq_squares_pay(&s->kernels, spec->attributes, g->in, top)) {
         s->way = WAY_SQUARES;
-    } else if (s->store == LQ_STORE_BYTES && lq_duos_pay(&s->kernels, spec->attributes, g->in,
-                                                         lq_snapped_largest(spec->input_basis))) {
+    } else if (bytes && lq_duos_pay(&s->kernels, spec->attributes, g->in, top)) {
         s->way = WAY_DUOS;
     } else if (g->groups == 1 && g->pointwise) {
         s->way = WAY_PIXELS;

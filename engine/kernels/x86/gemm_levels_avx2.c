@@ -6,7 +6,6 @@
 #include "kernels/x86/product.h"
 
 #include <immintrin.h>
-#include <string.h>
 
 enum { LANES = 8, ROWS = 6, WORD = LQ_PRODUCT_WORD };
 
@@ -16,15 +15,6 @@ struct strip {
     const uint8_t *a, *w;
     int32_t *sums;
 };
-
-/* A word of a row in every lane; behind `count` bytes zeros. */
-static inline __m256i broadcast(const uint8_t *a, size_t count)
-{
-    int32_t word = 0;
-
-    memcpy(&word, a, count);
-    return _mm256_set1_epi32(word);
-}
 
 static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, __m256i levels,
                                                                   __m256i weights)
@@ -51,15 +41,15 @@ static inline __attribute__((always_inline)) void tile(const struct lq_product *
             __m256i weights = _mm256_loadu_si256((const void *)w);
 
             for (int r = 0; r < rows; r++)
-                sums[r] =
-                    add_products(sums[r], broadcast(at + (size_t)r * step + k, WORD), weights);
+                sums[r] = add_products(sums[r], lq_product_word(at + (size_t)r * step + k, WORD),
+                                       weights);
         }
         if (k < end) {
             __m256i weights = _mm256_loadu_si256((const void *)w);
 
             for (int r = 0; r < rows; r++)
-                sums[r] =
-                    add_products(sums[r], broadcast(at + (size_t)r * step + k, end - k), weights);
+                sums[r] = add_products(sums[r], lq_product_word(at + (size_t)r * step + k, end - k),
+                                       weights);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -89,7 +79,7 @@ static void wide_tile(const struct lq_product *p, const uint8_t *a, const uint8_
 
 #define X(r)                                                                                       \
     {                                                                                              \
-        __m256i levels = broadcast(((r) < 3 ? at : far) + (r) % 3 * step, WORD);                   \
+        __m256i levels = lq_product_word(((r) < 3 ? at : far) + (r) % 3 * step, WORD);             \
                                                                                                    \
         left##r = _mm256_add_epi32(left##r, _mm256_madd_epi16(levels, first));                     \
         right##r = _mm256_add_epi32(right##r, _mm256_madd_epi16(levels, second));                  \

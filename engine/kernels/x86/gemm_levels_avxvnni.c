@@ -43,15 +43,6 @@ static inline __attribute__((always_inline)) __m256i add_products(enum size size
     return sum;
 }
 
-/* `count` bytes in every lane, and zeros behind them. */
-static inline __attribute__((always_inline)) __m256i broadcast(const uint8_t *from, size_t count)
-{
-    int32_t word = 0;
-
-    memcpy(&word, from, count);
-    return _mm256_set1_epi32(word);
-}
-
 static inline __m256i load(const void *from)
 {
     return _mm256_loadu_si256(from);
@@ -80,7 +71,7 @@ multiply(const enum size size, const int panels, const struct lq_product *p, con
     } while (0)
 #define X(r)                                                                                       \
     {                                                                                              \
-        __m256i levels = broadcast(a##r + at, count);                                              \
+        __m256i levels = lq_product_word(a##r + at, count);                                        \
                                                                                                    \
         left##r = add_products(size, left##r, levels, first);                                      \
         if (panels == 2)                                                                           \

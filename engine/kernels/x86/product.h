@@ -10,6 +10,9 @@
 
 #include "kernels/kernels.h"
 
+#include <immintrin.h>
+#include <string.h>
+
 enum { LQ_PRODUCT_WORD = 4 };
 
 struct lq_product {
@@ -65,6 +68,16 @@ static inline struct lq_product lq_product_of_wide(const struct lq_wide *wide)
     p.sums = wide->sums;
     p.stride = wide->stride;
     return p;
+}
+
+/* A word of a row in every lane of 8; behind `count` bytes zeros. */
+static inline __attribute__((always_inline)) __m256i lq_product_word(const uint8_t *row,
+                                                                     size_t count)
+{
+    int32_t word = 0;
+
+    memcpy(&word, row, count);
+    return _mm256_set1_epi32(word);
 }
 
 /* Bytes of a panel of so many lanes. */
