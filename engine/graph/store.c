@@ -102,6 +102,7 @@ static bool fits_nibbles(const struct lq_lowering *l, const struct lq_node *laye
 
     return layer->attributes.bits * l->buffers[value].bits <= l->options->kernels->nibble_pairs &&
            layer->attributes.bits <= LQ_NIBBLE_BITS && length <= INT16_MAX &&
+           producer->attributes.grid <= LQ_NIBBLE_LEVEL &&
            (layer->kind == LQ_OP_DENSE ? shape->rank == 1 : layer->attributes.groups == 1) &&
            2 * layer->attributes.grid * producer->attributes.grid <= INT16_MAX;
 }

@@ -125,9 +125,11 @@ typedef void lq_gemm_planes(const struct lq_planes *planes);
  * a row is a byte that holds 4 codes: bits r and 4 + r are planes 0 and 1 of code r. A weight is a
  * byte for 4 codes of one plane, bit r of code r. The vectors of `lanes` columns, plane after plane
  * and panel after panel, are dealt out to tiles of 4, the last ones to a tile of 2 and one of 1,
- * and a tile's vectors lie side by side along k: lq_nibble_at(). */
+ * and a tile's vectors lie side by side along k: lq_nibble_at(). In a vector, columns are where
+ * lq_nibble_lane() has them. */
 #define LQ_NIBBLE_CODES 4
 #define LQ_NIBBLE_BITS  2 /* of a code, at most */
+#define LQ_NIBBLE_LEVEL INT8_MAX
 struct lq_nibbles {
     int n;
     struct lq_rows rows;
@@ -138,7 +140,8 @@ struct lq_nibbles {
                              in group i of the chunk, where each run is cut into groups */
     const uint8_t *a;
     const uint8_t *w;       /* aligned to the lanes */
-    const int32_t *a_basis; /* [2]; twice the products with w_basis, and 4 k, fit int16_t */
+    const int32_t *a_basis; /* [2], neither beyond LQ_NIBBLE_LEVEL; twice the products with w_basis,
+                               and 4 k, fit int16_t */
     const int32_t *w_basis; /* [panels][w_bits][lanes] */
     int32_t *sums;
     size_t stride;
@@ -149,6 +152,7 @@ struct lq_nibbles {
 typedef void lq_gemm_nibbles(const struct lq_nibbles *nibbles);
 #define LQ_NIBBLE_TILE  4
 #define LQ_NIBBLE_GROUP 4
+#define LQ_NIBBLE_TURN  8
 #define LQ_NIBBLE_PAIR  16 /* a pair picks a table of so many bytes */
 #define LQ_CHUNK_BITS   255
 #define LQ_MAX_CHUNK    96
@@ -423,6 +427,15 @@ static inline size_t lq_nibble_at(int vectors, int vector, int lanes, int length
     }
     return ((size_t)first * (size_t)length + (size_t)k * (size_t)tile + (size_t)(vector - first)) *
            (size_t)lanes;
+}
+
+/* Of a column of a panel: those LQ_NIBBLE_TURN apart lie side by side, so that what becomes of a
+ * word of their bytes are as many vectors of columns side by side. */
+static inline int lq_nibble_lane(int lanes, int column)
+{
+    return lanes < LQ_NIBBLE_TURN
+               ? column
+               : column % LQ_NIBBLE_TURN * (lanes / LQ_NIBBLE_TURN) + column / LQ_NIBBLE_TURN;
 }
 
 /* Of a row of `length` nibbles. */

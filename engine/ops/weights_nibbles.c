@@ -101,14 +101,16 @@ static void transpose_bytes(uint64_t x[EIGHT])
             }
 }
 
-/* 16 nibbles of 8 rows. */
-static void deal_eight(const uint8_t *plane, size_t row_bytes, size_t step, uint8_t *ret_nibbles)
+/* 16 nibbles of 8 lanes; a row that is not one of `rows` has zeros. */
+static void deal_eight(const uint8_t *plane, size_t row_bytes, int rows, const uint8_t *row_of,
+                       size_t step, uint8_t *ret_nibbles)
 {
     const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f);
-    uint64_t x[EIGHT];
+    uint64_t x[EIGHT] = {0};
 
-    for (size_t row = 0; row < EIGHT; row++)
-        memcpy(&x[row], plane + row * row_bytes, sizeof(*x));
+    for (size_t i = 0; i < EIGHT; i++)
+        if (row_of[i] < rows)
+            memcpy(&x[i], plane + row_of[i] * row_bytes, sizeof(*x));
     transpose_bytes(x);
     for (size_t i = 0; i < EIGHT; i++, ret_nibbles += 2 * step) {
         uint64_t below = x[i] & low, above = x[i] >> LQ_NIBBLE_CODES & low;
@@ -118,31 +120,32 @@ static void deal_eight(const uint8_t *plane, size_t row_bytes, size_t step, uint
     }
 }
 
-static void deal_rows(const uint8_t *plane, size_t row_bytes, int rows, int length, size_t step,
-                      uint8_t *ret_nibbles)
+static void deal_rows(const uint8_t *plane, size_t row_bytes, int rows, int lanes, int length,
+                      size_t step, uint8_t *ret_nibbles)
 {
-    for (int k = 0; k < length; k += 2, ret_nibbles += 2 * step, plane++) {
-        for (int row = 0; row < rows; row++)
-            ret_nibbles[row] = plane[(size_t)row * row_bytes] & 15;
-        for (int row = 0; row < rows && k + 1 < length; row++)
-            ret_nibbles[step + (size_t)row] = plane[(size_t)row * row_bytes] >> 4;
+    for (int row = 0; row < rows; row++, plane += row_bytes) {
+        uint8_t *to = ret_nibbles + lq_nibble_lane(lanes, row);
+
+        for (int k = 0; k < length; k++, to += step)
+            *to = k % 2 == 0 ? plane[k / 2] & 15 : plane[k / 2] >> LQ_NIBBLE_CODES;
     }
 }
 
 /* One plane of the rows of a panel, as the file has it: rows of whole nibbles are nibbles there
- * too. Eight rows at a time, then what remains of rows and of nibbles. */
-static void deal_nibbles(const uint8_t *plane, size_t row_bytes, int rows, int length, size_t step,
-                         uint8_t *ret_nibbles)
+ * too. Eight lanes at a time, then what remains of the nibbles. */
+static void deal_nibbles(const uint8_t *plane, size_t row_bytes, int rows, int lanes, int length,
+                         size_t step, uint8_t *ret_nibbles)
 {
-    int whole = rows / EIGHT * EIGHT, dealt = length / (2 * EIGHT) * (2 * EIGHT);
+    int dealt = lanes % EIGHT == 0 ? length / (2 * EIGHT) * (2 * EIGHT) : 0;
+    uint8_t row_of[MAX_NIBBLE_LANES] = {0};
 
+    for (int row = 0; row < lanes; row++)
+        row_of[lq_nibble_lane(lanes, row)] = (uint8_t)row;
     for (int k = 0; k < dealt; k += 2 * EIGHT)
-        for (int row = 0; row < whole; row += EIGHT)
-            deal_eight(plane + (size_t)row * row_bytes + k / 2, row_bytes, step,
-                       ret_nibbles + (size_t)k * step + row);
-    deal_rows(plane + (size_t)whole * row_bytes, row_bytes, rows - whole, dealt, step,
-              ret_nibbles + whole);
-    deal_rows(plane + dealt / 2, row_bytes, rows, length - dealt, step,
+        for (int lane = 0; lane < lanes; lane += EIGHT)
+            deal_eight(plane + k / 2, row_bytes, rows, row_of + lane, step,
+                       ret_nibbles + (size_t)k * step + lane);
+    deal_rows(plane + dealt / 2, row_bytes, rows, lanes, length - dealt, step,
               ret_nibbles + (size_t)dealt * step);
 }
 
@@ -160,7 +163,8 @@ static void deal_panels(const struct lq_step_spec *spec, const struct lq_panelin
         size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) - at;
         size_t plane = (size_t)(vector % bits) * (size_t)rows + (size_t)row;
 
-        deal_nibbles(codes + plane * row_bytes, row_bytes, count, length, step, ret_nibbles + at);
+        deal_nibbles(codes + plane * row_bytes, row_bytes, count, lanes, length, step,
+                     ret_nibbles + at);
     }
 }
 
@@ -188,7 +192,8 @@ int lq_weights_nibbles(const struct lq_step_spec *spec, const struct lq_paneling
         if (bit == 0)
             lq_file_codes_unpack_row(spec->params[LQ_PARAM_CODES]->data, bits, rows, all, row, 0,
                                      all, codes);
-        pack_nibbles(codes, taps, channels, bit, step, ret_nibbles + at + row % lanes);
+        pack_nibbles(codes, taps, channels, bit, step,
+                     ret_nibbles + at + lq_nibble_lane(lanes, row % lanes));
     }
     free(codes);
     *ret_chunk = longest_chunk(ret_nibbles, vectors, lanes, length);
@@ -241,7 +246,8 @@ void lq_weights_pairs(const struct lq_paneling *paneling, int bits, int length,
 
     for (int i = 0; i < paneling->columns * bits; i++) {
         int row = i / bits, vector = row / lanes * bits + i % bits;
-        size_t at = lq_nibble_at(vectors, vector, lanes, length, 0) + (size_t)(row % lanes);
+        size_t at = lq_nibble_at(vectors, vector, lanes, length, 0) +
+                    (size_t)lq_nibble_lane(lanes, row % lanes);
         size_t step = lq_nibble_at(vectors, vector, lanes, length, 1) -
                       lq_nibble_at(vectors, vector, lanes, length, 0);
         uint16_t *to = ret_pairs + (size_t)(i / 2) * (size_t)length;

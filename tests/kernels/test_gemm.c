@@ -300,7 +300,8 @@ static void run_nibbles(struct problem *p, const struct lq_kernels *kernels, con
         for (int col = 0; col < p->n; col++)
             for (int i = 0; i < p->w_bits; i++)
                 w.bytes[lq_nibble_at(vectors, col / lanes * p->w_bits + i, lanes, bytes, k / 4) +
-                        (size_t)(col % lanes)] |= (uint8_t)((p->w[col][k] >> i & 1) << k % 4);
+                        (size_t)lq_nibble_lane(lanes, col % lanes)] |=
+                    (uint8_t)((p->w[col][k] >> i & 1) << k % 4);
         for (int row = 0; row < p->m; row++)
             for (int col = 0; col < p->n; col++)
                 p->expected[row][col] += a_level(p, row, k) * w_level(p, col, k);
@@ -578,8 +579,8 @@ static void put_weights(const struct lq_nibbles *nibbles, int lanes, uint8_t *re
             unsigned nibble = full ? 15 : (unsigned)((i * 7 + k * 13) * (k + 3)) % 67 % 16;
             uint16_t *pair = &ret_pairs[i / 2 * length + k];
 
-            ret_w[lq_nibble_at(vectors, vector, lanes, length, k) + (size_t)(col % lanes)] =
-                (uint8_t)nibble;
+            ret_w[lq_nibble_at(vectors, vector, lanes, length, k) +
+                  (size_t)lq_nibble_lane(lanes, col % lanes)] = (uint8_t)nibble;
             *pair = (uint16_t)(i % 2 == 0 ? nibble * LQ_NIBBLE_PAIR
                                           : *pair % 256 + nibble * 16 * LQ_NIBBLE_PAIR);
         }

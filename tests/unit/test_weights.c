@@ -48,7 +48,8 @@ static void expect_nibbles(const struct lq_paneling *paneling, int bits, int tap
                 unsigned expected = nibble_of(from, channels, bytes, k, bit);
                 size_t at = lq_nibble_at(vectors, row / lanes * bits + bit, lanes, length, k);
 
-                ck_assert_uint_eq(nibbles[at + (size_t)(row % lanes)], expected);
+                ck_assert_uint_eq(nibbles[at + (size_t)lq_nibble_lane(lanes, row % lanes)],
+                                  expected);
                 set = (k % chunk ? set : 0) + __builtin_popcount(expected);
                 ck_assert_int_le(set, LQ_CHUNK_BITS);
             }

@@ -7,14 +7,17 @@
  */
 #include "kernels/x86/nibbles.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     LANES = LQ_NIBBLE_LANES,
     GROUP = LQ_NIBBLE_GROUP,
     SLOTS = LQ_NIBBLE_TILE, /* vectors at once */
-    COUNTS = LQ_NIBBLE_COUNTS,
-    BLOCK = 28,        /* pixels */
+    HALVES = 2,             /* 16 bits to a byte */
+    FOURTHS = 4,
+    COLUMNS = 8,       /* of a vector of sums */
+    BLOCK = 56,        /* pixels */
     MOST_ROWS = 256,   /* whose counts of activations are kept */
     MOST_BYTES = 2048, /* of rows whose counts are made together */
     MOST_BITS = 2
@@ -99,10 +102,31 @@ static inline __attribute__((always_inline)) void look(const int vectors, const 
     lq_nibble_add(s, x0, x1, x2, x3);
 }
 
+/* How the counts of activations' planes become levels, in 16 bits: at least -2^15, at most 2^15 - 1
+ * after `chunks` chunks that begin with `start`. */
+struct weighing {
+    __m256i even[2], odd[2]; /* of both planes */
+    __m256i start;
+    int chunks, start_level;
+};
+
+/* Levels that the weights' bits pick: of bytes 0, 2 of 4, and of bytes 1, 3. */
+static inline __attribute__((always_inline)) void add_levels(const struct weighing *weighing,
+                                                             bool first, __m256i t, __m256i h,
+                                                             __m256i levels[HALVES])
+{
+    struct lq_nibble_counts n = lq_nibble_draw(t, h);
+    __m256i even = lq_nibble_weigh(n.a, weighing->even[0], n.b, weighing->even[1]);
+    __m256i odd = lq_nibble_weigh(n.c, weighing->odd[0], n.d, weighing->odd[1]);
+
+    levels[0] = _mm256_add_epi16(even, first ? weighing->start : levels[0]);
+    levels[1] = _mm256_add_epi16(odd, first ? weighing->start : levels[1]);
+}
+
 /* A chunk of SLOTS / vectors pixels. */
 static inline __attribute__((always_inline)) void
 pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *const *a,
-                const uint8_t *w, bool first, __m256i *counts)
+                const uint8_t *w, const struct weighing *weighing, bool first, __m256i *levels)
 {
     const size_t step = (size_t)vectors * LANES;
     uint32_t full = chunk->full;
@@ -120,27 +144,29 @@ pixels_by_chunk(const int vectors, const struct chunk *chunk, const uint8_t *con
         for (int single = 0; single < segment->singles; single++, at++, w += step)
             look(vectors, 1, false, a, at, w, &s);
     }
-    lq_nibble_flush_all(&s, first, counts);
+    add_levels(weighing, first, s.t0, s.h0, levels);
+    add_levels(weighing, first, s.t1, s.h1, levels + HALVES);
+    add_levels(weighing, first, s.t2, s.h2, levels + (size_t)2 * HALVES);
+    add_levels(weighing, first, s.t3, s.h3, levels + (size_t)3 * HALVES);
 }
 
-/* What a panel's counts are weighed with: products of both bases in pairs of 16 bits, of each
- * weight plane (twice) and, last, of all together, for the counts of activations alone (negative).
- * Four vectors, as unpacking the counts leaves them: columns 16 i + 2 l, 16 i + 2 l + 1,
- * 16 i + 2 l + 8 and 16 i + 2 l + 9 in lane 4 i + l. */
+/* What a panel's levels are weighed with: twice the basis of each weight plane, for one of two
+ * columns in 32 bits, and all of it, for what all activations add up to. */
 struct factors {
-    __m256i pairs[MOST_BITS + 1][4];
+    __m256i planes[MOST_BITS][FOURTHS], all[FOURTHS];
 };
 
 /* A block of pixels and a tile of weights. */
 struct block {
+    struct weighing weighing;
+    struct factors factors[SLOTS];                    /* of the tile's panels */
+    __m256i levels[(BLOCK + SLOTS) * SLOTS * HALVES]; /* [pixels][vectors][HALVES] */
     const struct lq_nibbles *p;
-    int vectors, first;            /* of the tile */
-    struct factors factors[SLOTS]; /* of its panels */
-    int pixels;
     const uint8_t *a[BLOCK + SLOTS]; /* rows; the last one again and again behind them */
-    int32_t pops[BLOCK];             /* of each row's planes, 16 bits each */
     int32_t *sums[BLOCK];            /* of each row, column 0 */
-    __m256i counts[(BLOCK + SLOTS) * SLOTS * COUNTS]; /* [pixels][vectors][COUNTS] */
+    int32_t base[BLOCK];             /* of each row, what the basis of weights is multiplied by */
+    int vectors, first;              /* of the tile */
+    int pixels;
 };
 
 static inline __attribute__((always_inline)) void block_by_chunk(const size_t vectors,
@@ -149,7 +175,8 @@ static inline __attribute__((always_inline)) void block_by_chunk(const size_t ve
                                                                  const uint8_t *w, bool first)
 {
     for (size_t i = 0; i < (size_t)b->pixels; i += SLOTS / vectors)
-        pixels_by_chunk((int)vectors, chunk, b->a + i, w, first, b->counts + i * vectors * COUNTS);
+        pixels_by_chunk((int)vectors, chunk, b->a + i, w, &b->weighing, first,
+                        b->levels + i * vectors * HALVES);
 }
 
 static __attribute__((noinline)) void block_by_4(struct block *b, const struct chunk *chunk,
@@ -170,108 +197,115 @@ static __attribute__((noinline)) void block_by_1(struct block *b, const struct c
     block_by_chunk(1, b, chunk, w, first);
 }
 
-static inline void store(int32_t *sums, int left, __m256i eight)
+static inline __m256i first_columns(int left)
 {
-    if (left >= 8)
-        _mm256_storeu_si256((void *)sums, eight);
-    else
-        _mm256_maskstore_epi32(
-            sums,
-            _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
-            eight);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(left), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-/* Sums as struct factors orders them, `left` columns of which are there. */
-static inline __attribute__((always_inline)) void store_panel(const __m256i *v, int left,
-                                                              int32_t *sums)
+static inline __m256i load(const int32_t *sums, int left)
 {
-    __m256i t0 = _mm256_unpacklo_epi32(v[0], v[1]), t1 = _mm256_unpackhi_epi32(v[0], v[1]);
-    __m256i t2 = _mm256_unpacklo_epi32(v[2], v[3]), t3 = _mm256_unpackhi_epi32(v[2], v[3]);
+    return left >= COLUMNS ? _mm256_loadu_si256((const void *)sums)
+                           : _mm256_maskload_epi32(sums, first_columns(left));
+}
 
-    store(sums, left, _mm256_permute2x128_si256(t0, t1, 0x20));
-    if (left > 8)
-        store(sums + 8, left - 8, _mm256_permute2x128_si256(t2, t3, 0x20));
-    if (left > 16)
-        store(sums + 16, left - 16, _mm256_permute2x128_si256(t0, t1, 0x31));
-    if (left > 24)
-        store(sums + 24, left - 24, _mm256_permute2x128_si256(t2, t3, 0x31));
+static inline void store(int32_t *sums, int left, __m256i eight)
+{
+    if (left >= COLUMNS)
+        _mm256_storeu_si256((void *)sums, eight);
+    else
+        _mm256_maskstore_epi32(sums, first_columns(left), eight);
 }
 
 static void panel_factors(const struct lq_nibbles *p, int panel, struct factors *ret)
 {
     const int32_t *basis = p->w_basis + (size_t)(panel * p->w_bits) * LANES;
-    int16_t pairs[MOST_BITS + 1][4][LANES / 4][2];
+    int16_t planes[MOST_BITS][FOURTHS][COLUMNS][2] = {{{{0}}}};
+    int32_t all[LANES] = {0};
 
     for (int column = 0; column < LANES; column++) {
-        int r = column % 16 / 8 * 2 + column % 2, lane = column / 16 * 4 + column % 8 / 2, all = 0;
+        int fourth = column / COLUMNS, lane = column % COLUMNS;
 
         for (int i = 0; i < p->w_bits; i++) {
             int n = basis[i * LANES + column];
 
-            all += n;
-            pairs[i][r][lane][0] = (int16_t)(2 * n * p->a_basis[0]);
-            pairs[i][r][lane][1] = (int16_t)(2 * n * p->a_basis[1]);
+            all[column] += n;
+            planes[i][fourth][lane][fourth / HALVES] = (int16_t)(2 * n);
         }
-        pairs[p->w_bits][r][lane][0] = (int16_t)(-all * p->a_basis[0]);
-        pairs[p->w_bits][r][lane][1] = (int16_t)(-all * p->a_basis[1]);
     }
-    memcpy(ret, pairs, sizeof(*ret));
+    memcpy(ret->planes, planes, sizeof(ret->planes));
+    memcpy(ret->all, all, sizeof(ret->all));
 }
 
-/* Counts to sums of one panel, for all pixels of the block. */
+/* Levels to sums of one panel, `left` columns of which are there, for all pixels of the block.
+ * first: there are no sums yet. */
 static inline __attribute__((always_inline)) void weigh(const int bits, const struct block *b,
-                                                        int vector)
+                                                        int vector, const bool first, int left)
 {
-    const struct lq_nibbles *p = b->p;
-    int panel = (b->first + vector) / bits, left = p->n - panel * LANES;
-    const struct factors *f = &b->factors[vector / bits];
+    const struct factors f = b->factors[vector / bits];
+    size_t column = (size_t)(b->first + vector) / (size_t)bits * LANES;
+    const __m256i *levels = b->levels + (size_t)vector * HALVES;
 
-    for (int i = 0; i < b->pixels; i++) {
-        const __m256i *counts =
-            b->counts + ((size_t)i * (size_t)b->vectors + (size_t)vector) * COUNTS;
-        __m256i pops = _mm256_set1_epi32(b->pops[i]), sums[4];
+    for (int i = 0; i < b->pixels; i++, levels += (size_t)b->vectors * HALVES) {
+        __m256i base = _mm256_set1_epi32(b->base[i]);
+        int32_t *to = b->sums[i] + column;
 
-        for (int r = 0; r < 4; r++)
-            sums[r] = _mm256_madd_epi16(pops, f->pairs[bits][r]);
-        for (int bit = 0; bit < bits; bit++, counts += COUNTS) {
-            __m256i low0 = _mm256_unpacklo_epi16(counts[0], counts[1]);
-            __m256i low1 = _mm256_unpacklo_epi16(counts[2], counts[3]);
-            __m256i high0 = _mm256_unpackhi_epi16(counts[0], counts[1]);
-            __m256i high1 = _mm256_unpackhi_epi16(counts[2], counts[3]);
+#pragma GCC unroll 4
+        for (int r = 0; r < FOURTHS; r++, to += COLUMNS) {
+            __m256i sum;
 
-            sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(low0, f->pairs[bit][0]));
-            sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(low1, f->pairs[bit][1]));
-            sums[2] = _mm256_add_epi32(sums[2], _mm256_madd_epi16(high0, f->pairs[bit][2]));
-            sums[3] = _mm256_add_epi32(sums[3], _mm256_madd_epi16(high1, f->pairs[bit][3]));
+            if (left <= r * COLUMNS)
+                break;
+            sum = first ? _mm256_mullo_epi32(base, f.all[r]) : load(to, left - r * COLUMNS);
+            for (int bit = 0; bit < bits; bit++)
+                sum = _mm256_add_epi32(
+                    sum, _mm256_madd_epi16(levels[bit * HALVES + r % HALVES], f.planes[bit][r]));
+            store(to, left - r * COLUMNS, sum);
         }
-        store_panel(sums, left, b->sums[i] + (size_t)panel * LANES);
+    }
+}
+
+static inline __attribute__((always_inline)) void weigh_panels(const int bits,
+                                                               const struct block *b, bool first)
+{
+    for (int vector = 0; vector < b->vectors; vector += bits) {
+        int left = b->p->n - (b->first + vector) / bits * LANES;
+
+        if (left >= LANES && first)
+            weigh(bits, b, vector, true, LANES);
+        else if (left >= LANES)
+            weigh(bits, b, vector, false, LANES);
+        else
+            weigh(bits, b, vector, first, left);
     }
 }
 
 static void block_run(struct block *b)
 {
     const struct lq_nibbles *p = b->p;
-    int length = p->rows.runs * p->rows.run, size = p->chunk;
+    int length = p->rows.runs * p->rows.run, size = p->chunk, span = b->weighing.chunks * size;
     int total = lq_panels(p->n, LANES) * p->w_bits;
 
-    for (int from = 0; from < length; from += size) {
+    for (int from = 0, to; from < length; from = to) {
         const uint8_t *w = p->w + lq_nibble_at(total, b->first, LANES, length, from);
+        bool first = from % span == 0;
         struct chunk chunk;
 
-        cut_chunk(&p->rows, from, from + size < length ? from + size : length, &chunk);
+        to = from + size < length ? from + size : length;
+        cut_chunk(&p->rows, from, to, &chunk);
         chunk.full = lq_nibble_full(p, b->first, b->vectors, from / size);
         if (b->vectors == 4)
-            block_by_4(b, &chunk, w, from == 0);
+            block_by_4(b, &chunk, w, first);
         else if (b->vectors == 2)
-            block_by_2(b, &chunk, w, from == 0);
+            block_by_2(b, &chunk, w, first);
         else
-            block_by_1(b, &chunk, w, from == 0);
-    }
-    for (int vector = 0; vector < b->vectors; vector += p->w_bits)
+            block_by_1(b, &chunk, w, first);
+        if (to < length && to % span != 0)
+            continue;
         if (p->w_bits == 1)
-            weigh(1, b, vector);
+            weigh_panels(1, b, from < span);
         else
-            weigh(2, b, vector);
+            weigh_panels(2, b, from < span);
+    }
 }
 
 /* Of each 4 bytes: set bits of plane 0, and of plane 1 in the upper half. */
@@ -369,15 +403,34 @@ static void row_pops(const struct lq_nibbles *p, int first, int count, uint32_t 
 static void load_block(struct block *b, int row, int count, const uint32_t *pops)
 {
     const struct lq_nibbles *p = b->p;
+    const struct weighing *weighing = &b->weighing;
+    int span = weighing->chunks * p->chunk,
+        spans = lq_nibble_chunks(p->rows.runs * p->rows.run, span);
+    int32_t base = -2 * weighing->start_level * spans;
 
     b->pixels = count;
     lq_rows_at(&p->rows, p->a, row, count, b->a);
     for (int i = 0; i < count; i++) {
         b->sums[i] = p->sums + (size_t)(row + i) * p->stride;
-        b->pops[i] = (int32_t)pops[i];
+        b->base[i] = base - p->a_basis[0] * (int32_t)(pops[i] & 0xffff) -
+                     p->a_basis[1] * (int32_t)(pops[i] >> 16);
     }
     for (int i = count; i < count + SLOTS - 1; i++)
         b->a[i] = b->a[count - 1];
+}
+
+static struct weighing weighing_of(const int32_t *basis)
+{
+    int most = abs(basis[0]) + abs(basis[1]);
+    int chunks = UINT16_MAX / (LQ_CHUNK_BITS * (most > 0 ? most : 1));
+    int least = (basis[0] < 0 ? basis[0] : 0) + (basis[1] < 0 ? basis[1] : 0);
+    int start = INT16_MIN - chunks * LQ_CHUNK_BITS * least;
+
+    return (struct weighing){.even = {lq_nibble_even(basis[0]), lq_nibble_even(basis[1])},
+                             .odd = {lq_nibble_odd(basis[0]), lq_nibble_odd(basis[1])},
+                             .start = _mm256_set1_epi16((int16_t)start),
+                             .chunks = chunks,
+                             .start_level = start};
 }
 
 void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
@@ -389,7 +442,7 @@ void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
     if (p->pairs && lq_nibbles_by_pixels_avx2(p))
         return;
     b.p = p;
-
+    b.weighing = weighing_of(p->a_basis);
     for (int from = 0; from < rows; from += MOST_ROWS) {
         int count = rows - from < MOST_ROWS ? rows - from : MOST_ROWS;
         int blocks = (count + BLOCK - 1) / BLOCK, size = (count + blocks - 1) / blocks;

@@ -13,6 +13,7 @@ enum {
     HALVES = LQ_STRIP_HALVES,
     PIXELS = LQ_STRIP_PIXELS,
     MOST_LENGTH = 576,
+    MOST_LEVEL = INT8_MAX / 2,
     ROOM = 16384, /* of planes */
     LEAST_GROUPS = 4
 };
@@ -111,10 +112,10 @@ static void add_pops(const struct lq_strip *s, const uint8_t *pops, __m256i *ret
 }
 
 /* sum_j m_j count_j. */
-static inline __m256i weigh(__m256i plane0, __m256i plane1, const int32_t *basis, int factor)
+static inline __m256i weigh(__m256i plane0, __m256i plane1, const int32_t *basis)
 {
-    __m256i m0 = _mm256_set1_epi16((int16_t)(factor * basis[0]));
-    __m256i m1 = _mm256_set1_epi16((int16_t)(factor * basis[1]));
+    __m256i m0 = _mm256_set1_epi16((int16_t)basis[0]);
+    __m256i m1 = _mm256_set1_epi16((int16_t)basis[1]);
 
     return _mm256_add_epi16(_mm256_mullo_epi16(plane0, m0), _mm256_mullo_epi16(plane1, m1));
 }
@@ -127,8 +128,8 @@ void lq_strip_start(const struct lq_strip *s, size_t at, struct lq_strip_base *r
 
         add_pops(s, pops, &even[0], &odd[0]);
         add_pops(s, pops + s->plane, &even[1], &odd[1]);
-        ret_base->of[half][0] = weigh(even[0], even[1], s->p->a_basis, 1);
-        ret_base->of[half][1] = weigh(odd[0], odd[1], s->p->a_basis, 1);
+        ret_base->of[half][0] = weigh(even[0], even[1], s->p->a_basis);
+        ret_base->of[half][1] = weigh(odd[0], odd[1], s->p->a_basis);
     }
 }
 
@@ -159,6 +160,23 @@ static inline __attribute__((always_inline)) void look(bool full, const uint8_t 
     lq_nibble_add(s, x0, x1, x2, x3);
 }
 
+/* What a chunk makes of the windows of a pair, from both planes: to x, or added to it. */
+static inline __attribute__((always_inline)) void add_levels(bool first, const int32_t *basis,
+                                                             __m256i t0, __m256i h0, __m256i t1,
+                                                             __m256i h1,
+                                                             __m256i x[LQ_NIBBLE_COUNTS])
+{
+    struct lq_nibble_counts n0 = lq_nibble_draw(t0, h0), n1 = lq_nibble_draw(t1, h1);
+    const __m256i even0 = lq_nibble_even(2 * basis[0]), even1 = lq_nibble_even(2 * basis[1]);
+    const __m256i odd0 = lq_nibble_odd(2 * basis[0]), odd1 = lq_nibble_odd(2 * basis[1]);
+    const __m256i levels[LQ_NIBBLE_COUNTS] = {
+        lq_nibble_weigh(n0.a, even0, n1.a, even1), lq_nibble_weigh(n0.b, even0, n1.b, even1),
+        lq_nibble_weigh(n0.c, odd0, n1.c, odd1), lq_nibble_weigh(n0.d, odd0, n1.d, odd1)};
+
+    for (int i = 0; i < LQ_NIBBLE_COUNTS; i++)
+        x[i] = first ? levels[i] : _mm256_add_epi16(x[i], levels[i]);
+}
+
 /* single: a chunk holds all of a window. */
 static inline __attribute__((always_inline)) void
 count_half(const bool single, const struct lq_strip *s, const uint8_t *planes,
@@ -169,7 +187,7 @@ count_half(const bool single, const struct lq_strip *s, const uint8_t *planes,
     const uint32_t *offsets = s->offsets;
     int length = p->rows.runs * p->rows.run;
     const uint32_t *next_full = s->full;
-    __m256i counts[2][2][LQ_NIBBLE_COUNTS]; /* [pair][plane] */
+    __m256i x[2][LQ_NIBBLE_COUNTS];
     size_t plane = s->plane;
     int k = 0;
 
@@ -182,14 +200,13 @@ count_half(const bool single, const struct lq_strip *s, const uint8_t *planes,
 
         for (; k < to; k += GROUP, full >>= 1)
             look(full & 1, planes + offsets[k], plane, pairs[0] + k, pairs[1] + k, &sums);
-        lq_nibble_flush_all(&sums, first, counts[0][0]);
+        add_levels(first, p->a_basis, sums.t0, sums.h0, sums.t1, sums.h1, x[0]);
+        add_levels(first, p->a_basis, sums.t2, sums.h2, sums.t3, sums.h3, x[1]);
     } while (!single && k < length);
     for (int pair = 0; pair < 2; pair++)
-        for (int i = 0; i < LQ_NIBBLE_COUNTS; i++) { /* first, second of even pixels, of odd ones */
-            __m256i x = weigh(counts[pair][0][i], counts[pair][1][i], p->a_basis, 2);
-
-            ret_sums[pair].of[i % 2][half][i / 2] = _mm256_sub_epi16(x, base->of[half][i / 2]);
-        }
+        for (int i = 0; i < LQ_NIBBLE_COUNTS; i++) /* first, second of even pixels, of odd ones */
+            ret_sums[pair].of[i % 2][half][i / 2] =
+                _mm256_sub_epi16(x[pair][i], base->of[half][i / 2]);
 }
 
 void lq_strip_count(const struct lq_strip *s, size_t at, const struct lq_strip_base *base,
@@ -270,8 +287,8 @@ static bool suits(const struct lq_nibbles *p)
     size_t step = rows->step, length = (size_t)rows->runs * (size_t)rows->run;
     size_t most = (size_t)abs(p->a_basis[0]) + (size_t)abs(p->a_basis[1]); /* of a level */
 
-    return LQ_NIBBLE_CODES * length * most <= INT16_MAX && step > 0 && step % 4 == 0 &&
-           step <= 16 && (size_t)rows->run % step == 0 && rows->gap % step == 0 &&
+    return most <= MOST_LEVEL && LQ_NIBBLE_CODES * length * most <= INT16_MAX && step > 0 &&
+           step % 4 == 0 && step <= 16 && (size_t)rows->run % step == 0 && rows->gap % step == 0 &&
            (rows->lines == 1 || rows->line == rows->gap) && rows->gap > 0 &&
            rows->gap / step >= (size_t)rows->width && length <= MOST_LENGTH &&
            p->n <= LQ_STRIP_COLUMNS;

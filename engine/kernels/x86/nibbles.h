@@ -96,36 +96,38 @@ lq_nibble_add(struct lq_nibble_sums *s, __m256i x0, __m256i x1, __m256i x2, __m2
     lq_nibble_into(&s->h3, _mm256_mulhi_epu16(x3, shift));
 }
 
-/* Draws the four counts out of t and h; adds them to those that are there unless it is the first
- * time. */
-static inline __attribute__((always_inline)) void lq_nibble_flush(__m256i t, __m256i h, bool first,
-                                                                  __m256i *counts)
-{
-    const __m256i low = _mm256_set1_epi16(255);
-    __m256i d = _mm256_srli_epi16(h, 8), high = _mm256_srli_epi16(t, 8);
-    __m256i c = _mm256_and_si256(_mm256_sub_epi16(high, _mm256_slli_epi16(d, 4)), low);
-    __m256i b = _mm256_and_si256(_mm256_sub_epi16(h, _mm256_slli_epi16(c, 4)), low);
-    __m256i a = _mm256_and_si256(_mm256_sub_epi16(t, _mm256_slli_epi16(b, 4)), low);
+/* The four counts, drawn out of t and h, in bytes: a and b in even ones, c and d in odd ones; the
+ * other bytes hold anything. */
+struct lq_nibble_counts {
+    __m256i a, b, c, d;
+};
 
-    if (!first) {
-        a = _mm256_add_epi16(a, counts[0]);
-        b = _mm256_add_epi16(b, counts[1]);
-        c = _mm256_add_epi16(c, counts[2]);
-        d = _mm256_add_epi16(d, counts[3]);
-    }
-    counts[0] = a;
-    counts[1] = b;
-    counts[2] = c;
-    counts[3] = d;
+static inline __attribute__((always_inline)) struct lq_nibble_counts lq_nibble_draw(__m256i t,
+                                                                                    __m256i h)
+{
+    __m256i c = _mm256_sub_epi16(t, _mm256_slli_epi16(_mm256_srli_epi16(h, 8), 12));
+    __m256i b = _mm256_sub_epi16(h, _mm256_slli_epi16(_mm256_srli_epi16(c, 8), 4));
+
+    return (struct lq_nibble_counts){_mm256_sub_epi16(t, _mm256_slli_epi16(b, 4)), b, c, h};
 }
 
-static inline __attribute__((always_inline)) void
-lq_nibble_flush_all(const struct lq_nibble_sums *s, bool first, __m256i *counts)
+/* factor times the counts in even bytes, or in odd ones: to lq_nibble_weigh. */
+static inline __m256i lq_nibble_even(int factor)
 {
-    lq_nibble_flush(s->t0, s->h0, first, counts);
-    lq_nibble_flush(s->t1, s->h1, first, counts + LQ_NIBBLE_COUNTS);
-    lq_nibble_flush(s->t2, s->h2, first, counts + (size_t)2 * LQ_NIBBLE_COUNTS);
-    lq_nibble_flush(s->t3, s->h3, first, counts + (size_t)3 * LQ_NIBBLE_COUNTS);
+    return _mm256_set1_epi16((int16_t)(factor & 0xff));
+}
+
+static inline __m256i lq_nibble_odd(int factor)
+{
+    return _mm256_set1_epi16((int16_t)((unsigned)factor << 8));
+}
+
+/* Two counts of each 16 bits, weighed; each product fits 16 bits. */
+static inline __attribute__((always_inline)) __m256i
+lq_nibble_weigh(__m256i x, __m256i factors, __m256i y, __m256i more_factors)
+{
+    return _mm256_add_epi16(_mm256_maddubs_epi16(x, factors),
+                            _mm256_maddubs_epi16(y, more_factors));
 }
 
 #endif
