@@ -32,36 +32,40 @@ static int count_float(const struct lq_encode *e, float value)
     return count;
 }
 
-static void store(const struct lq_encode *e, int channel, int count, void *pixel)
+void lq_store_entry(enum lq_code_form form, int bits, int32_t entry, int channel, void *pixel)
 {
-    int32_t entry = e->entries[count];
     uint32_t *words = pixel;
     uint8_t *bytes = pixel;
     int16_t *levels = pixel;
 
-    if (e->form == LQ_CODE_NIBBLES) {
+    if (form == LQ_CODE_NIBBLES) {
         bytes += channel / LQ_NIBBLE_CODES;
         channel %= LQ_NIBBLE_CODES;
         *bytes = (uint8_t)((channel == 0 ? 0 : *bytes) | (entry & 1) << channel |
                            (entry >> 1 & 1) << (LQ_NIBBLE_CODES + channel));
     }
-    if (e->form == LQ_CODE_BYTES)
+    if (form == LQ_CODE_BYTES)
         bytes[channel] = (uint8_t)entry;
-    else if (e->form == LQ_CODE_LEVELS)
+    else if (form == LQ_CODE_LEVELS)
         levels[channel] = (int16_t)entry;
-    if (e->form == LQ_CODE_HALVES) {
+    if (form == LQ_CODE_HALVES) {
         words += channel / LQ_HALF_CODES;
         channel %= LQ_HALF_CODES;
         *words = (channel == 0 ? 0 : *words) | ((uint32_t)entry & 1) << channel |
                  ((uint32_t)entry >> 1 & 1) << (LQ_HALF_CODES + channel);
     }
-    if (e->form != LQ_CODE_PLANES)
+    if (form != LQ_CODE_PLANES)
         return;
-    words += (size_t)(channel / 32) * (size_t)e->bits;
+    words += (size_t)(channel / 32) * (size_t)bits;
     if (channel % 32 == 0)
-        memset(words, 0, (size_t)e->bits * sizeof(*words));
-    for (int bit = 0; bit < e->bits; bit++)
+        memset(words, 0, (size_t)bits * sizeof(*words));
+    for (int bit = 0; bit < bits; bit++)
         words[bit] |= ((uint32_t)entry >> bit & 1) << channel % 32;
+}
+
+static void store(const struct lq_encode *e, int channel, int count, void *pixel)
+{
+    lq_store_entry(e->form, e->bits, e->entries[count], channel, pixel);
 }
 
 void lq_encode_sums_c(const struct lq_encode *e, struct lq_columns columns, const int32_t *sums,

@@ -4,6 +4,8 @@
  */
 #include "kernels/kernels.h"
 
+#include <string.h>
+
 static inline float clamp(float y, struct lq_clamp to)
 {
     y = y < to.min ? to.min : y;
@@ -35,6 +37,48 @@ void lq_finish_sums_c(const struct lq_finish *f, struct lq_columns columns, cons
         for (int c = columns.from; c < columns.to; c++)
             finish(f, c, (size_t)pixel * (size_t)f->channels + (size_t)c, sums, addend, ret_y,
                    ret_z);
+}
+
+/* One element, number i, of channel c, whose factors are LQ_VALUE_LANES apart: the thresholds that
+ * x passes. */
+static int count_passed(const struct lq_values *v, int c, size_t i, const int32_t *sums,
+                        const float *addend, float *ret_x)
+{
+    const size_t lanes = LQ_VALUE_LANES;
+    const float *factors = v->factors + (size_t)c / lanes * v->block + (size_t)c % lanes;
+    const float *next = factors + (LQ_VALUE_FACTORS + ((size_t)1 << v->bits) - 1) * lanes;
+    int32_t offset;
+    uint32_t sign;
+    int count = 0;
+
+    memcpy(&offset, &factors[2 * lanes], sizeof(offset));
+    memcpy(&sign, &factors[3 * lanes], sizeof(sign));
+    float x = clamp(factors[0] * (float)(sums[i] + offset) + factors[lanes], v->first);
+
+    if (addend)
+        x = clamp(x + addend[i], v->added);
+    if (v->scales)
+        x = next[0] * x + next[lanes];
+    x = clamp(x, v->next);
+    if (ret_x)
+        ret_x[i] = x;
+    for (factors += LQ_VALUE_FACTORS * lanes; factors < next; factors += lanes)
+        count += (sign ? -x : x) >= *factors;
+    return count;
+}
+
+void lq_finish_codes_c(const struct lq_values *v, struct lq_columns columns, const int32_t *sums,
+                       const float *addend, int pixels, float *ret_x, size_t pixel_bytes,
+                       void *ret_codes)
+{
+    for (size_t pixel = 0; pixel < (size_t)pixels; pixel++)
+        for (int c = columns.from; c < columns.to; c++) {
+            size_t i = pixel * (size_t)v->channels + (size_t)c;
+            int count = count_passed(v, c, i, sums, addend, ret_x);
+
+            lq_store_entry(v->form, v->bits, v->entries[count], c,
+                           (uint8_t *)ret_codes + pixel * pixel_bytes);
+        }
 }
 
 static inline int32_t window_max(const struct lq_sums_pool *p, const int32_t *sums, int from,

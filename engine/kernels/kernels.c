@@ -50,6 +50,8 @@ static void fill_avx512(struct lq_kernels *kernels)
     kernels->encode_sums = lq_encode_sums_avx512;
     kernels->encode_floats = lq_encode_floats_avx512;
     kernels->finish_sums = lq_finish_sums_avx512;
+    kernels->finish_codes = lq_finish_codes_avx512;
+    kernels->finishes_codes = true;
     kernels->pool_sums = lq_pool_sums_avx512;
     kernels->dense_floats = lq_dense_floats_avx512;
     kernels->gemm_levels = lq_gemm_levels_avx512;
@@ -106,6 +108,7 @@ int lq_kernels_init(struct lq_kernels *kernels, unsigned tiers)
         .encode_sums = lq_encode_sums_c,
         .encode_floats = lq_encode_floats_c,
         .finish_sums = lq_finish_sums_c,
+        .finish_codes = lq_finish_codes_c,
         .pool_sums = lq_pool_sums_c,
         .dense_floats = lq_dense_floats_c,
         .gemm_levels = lq_gemm_levels_c,

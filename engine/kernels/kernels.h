@@ -211,6 +211,9 @@ typedef void lq_encode_sums(const struct lq_encode *encode, struct lq_columns co
 typedef void lq_encode_floats(const struct lq_encode *encode, struct lq_columns columns,
                               const float *values, size_t pitch, int pixels, void *ret_codes);
 
+/* What a channel of a pixel becomes; those before it must be there. */
+void lq_store_entry(enum lq_code_form form, int bits, int32_t entry, int channel, void *pixel);
+
 /* A product of nibbles to codes, pixel by pixel: what encode_sums makes of its sums, which are not
  * stored. False: nothing is done, for this product it is no faster than one after the other. */
 typedef bool lq_encode_nibbles(const struct lq_nibbles *nibbles, const struct lq_encode *encode,
@@ -235,6 +238,30 @@ struct lq_finish {
 typedef void lq_finish_sums(const struct lq_finish *finish, struct lq_columns columns,
                             const int32_t *sums, const float *addend, int pixels, float *ret_y,
                             float *ret_z);
+
+/* The same where z becomes codes, and x is all else that is wanted: y, or z. The level is monotonic
+ * in x, and has thresholds of its own in each channel. Form: LQ_CODE_BYTES, or LQ_CODE_HALVES of
+ * codes that grow. */
+#define LQ_VALUE_LANES   16
+#define LQ_VALUE_BITS    4 /* of a code, at most */
+#define LQ_VALUE_FACTORS 4 /* besides thresholds */
+struct lq_values {
+    int channels, bits; /* channels: a multiple of LQ_VALUE_LANES */
+    enum lq_code_form form;
+    int32_t entries[1 << LQ_VALUE_BITS]; /* as struct lq_encode has them */
+    struct lq_clamp first, added, next;  /* next: without limits where x is y */
+    bool scales;                         /* x is z, and there is a next scale */
+    const float *factors; /* [channels / LQ_VALUE_LANES][block]: vectors of scale, shift, offset (an
+                             int32_t), 0 or the sign bit, ascending thresholds (those that x, its
+                             sign changed by that bit, is not below count), and where it scales, the
+                             next scale and shift */
+    size_t block;         /* floats */
+};
+/* [pixels][channels], and codes of `pixel_bytes` for each pixel. addend, ret_x: NULL where there is
+ * none, or it is not wanted. ret_x may be addend. */
+typedef void lq_finish_codes(const struct lq_values *values, struct lq_columns columns,
+                             const int32_t *sums, const float *addend, int pixels, float *ret_x,
+                             size_t pixel_bytes, void *ret_codes);
 
 /* Maximum of sums over a window that slides along `lines` lines of `width` pixels; taps beyond a
  * line's ends do not count, and no window lies there altogether. Other columns stay. */
@@ -284,6 +311,8 @@ struct lq_kernels {
     lq_encode_sums *encode_sums;
     lq_encode_floats *encode_floats;
     lq_finish_sums *finish_sums;
+    lq_finish_codes *finish_codes;
+    bool finishes_codes; /* where it can */
     lq_pool_sums *pool_sums;
     lq_dense_floats *dense_floats;
     lq_add_floats *add_floats;
@@ -352,6 +381,7 @@ lq_encode_sums lq_encode_sums_c, lq_encode_sums_avx2, lq_encode_sums_avx512;
 lq_encode_floats lq_encode_floats_c, lq_encode_floats_avx2, lq_encode_floats_avx512;
 lq_encode_nibbles lq_encode_nibbles_avx2;
 lq_finish_sums lq_finish_sums_c, lq_finish_sums_avx2, lq_finish_sums_avx512;
+lq_finish_codes lq_finish_codes_c, lq_finish_codes_avx512;
 lq_pool_sums lq_pool_sums_c, lq_pool_sums_avx2, lq_pool_sums_avx512;
 lq_dense_floats lq_dense_floats_c, lq_dense_floats_avx2, lq_dense_floats_avx512;
 
@@ -393,6 +423,13 @@ static inline void lq_rows_at(const struct lq_rows *rows, const uint8_t *a, int 
             line += rows->line;
         }
     }
+}
+
+/* Whether codes of 2 bits grow with the level, whichever of their bits is the first. */
+static inline bool lq_codes_grow(const int32_t *codes)
+{
+    return codes[0] == 0 && codes[3] == 3 &&
+           ((codes[1] == 1 && codes[2] == 2) || (codes[1] == 2 && codes[2] == 1));
 }
 
 static inline size_t lq_encode_pixel_bytes(const struct lq_encode *e)

@@ -149,7 +149,10 @@ int lq_epilogue_init(struct lq_epilogue *epilogue, struct lq_arena *arena,
     lq_encoder_init(&epilogue->encoder, spec->kernels, spec->output_basis, &spec->output);
     epilogue->by_sums =
         !spec->adds && !spec->keeps && !spec->keeps_next && spec->output.store != LQ_STORE_F32;
-    return epilogue->by_sums ? init_thresholds(epilogue, arena, sums->bound, error) : LQ_OK;
+    if (epilogue->by_sums)
+        return init_thresholds(epilogue, arena, sums->bound, error);
+    return lq_values_init(&epilogue->values, arena, &epilogue->encoder, &finish, spec->keeps_next,
+                          error);
 }
 
 /* Pixels of one chunk, as lq_epilogue_run. Encoded floats take the place of the sums they are made
@@ -185,6 +188,15 @@ void lq_epilogue_run(const struct lq_epilogue *e, const struct lq_run *run,
     if (e->by_sums) {
         e->kernels.encode_sums(&e->encoder.encode, columns, sums, pixels,
                                (uint8_t *)run->output + first * e->encoder.pixel_bytes);
+        return;
+    }
+    if (e->values.factors) {
+        size_t at = first * (size_t)channels;
+
+        e->kernels.finish_codes(&e->values, columns, sums,
+                                e->adds ? (const float *)run->inputs[1] + at : NULL, pixels,
+                                run->extra ? run->extra + at : NULL, e->encoder.pixel_bytes,
+                                (uint8_t *)run->output + first * e->encoder.pixel_bytes);
         return;
     }
     if (chunk < 1)

@@ -8,12 +8,13 @@
  * stored, all of it is monotonic in the sum, so the level can be had from the sum alone, by
  * comparing it with 2^K - 1 integers found once per channel by bisection of the float definition
  * itself: comparing integers gives the very level that the definition gives, for every sum that can
- * occur.
+ * occur. Where floats are kept or added, too, it is had from those: ops/values.h.
  */
 #ifndef LQ_OPS_EPILOGUE_H
 #define LQ_OPS_EPILOGUE_H
 
 #include "ops/encoder.h"
+#include "ops/values.h"
 
 /* What sums stand for: scale[c] * (sum + offset[c]), the layer's output before batch normalization.
  * offset: NULL for none; bound: no sum exceeds it in magnitude. */
@@ -27,6 +28,7 @@ struct lq_epilogue {
     struct lq_finish finish;                 /* the float definition */
     bool adds, encodes, goes_on, keeps_next; /* as struct lq_step_spec says */
     bool by_sums;                            /* codes from sums */
+    struct lq_values values;   /* codes from floats, at once; factors NULL: one after the other */
     struct lq_encoder encoder; /* where encodes; with thresholds on sums where by_sums */
     const int32_t *signs;      /* [channels], of the scales, for pools; NULL: all are 1 */
     struct lq_kernels kernels;

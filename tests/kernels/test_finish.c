@@ -150,6 +150,115 @@ START_TEST(tiers_finish_alike)
 }
 END_TEST
 
+static int ascending(const void *a, const void *b)
+{
+    const float *x = a, *y = b;
+
+    return isnan(*x) != isnan(*y) ? isnan(*x) - isnan(*y) : (*x > *y) - (*x < *y);
+}
+
+/* Factors of struct lq_values, thresholds that few or all values pass among them. */
+static struct guarded some_factors(const struct lq_values *v)
+{
+    enum { MOST = (1 << LQ_VALUE_BITS) - 1 };
+    size_t lanes = LQ_VALUE_LANES, count = ((size_t)1 << v->bits) - 1;
+    struct guarded factors = some_floats((size_t)v->channels / lanes * v->block);
+
+    for (size_t c = 0; c < (size_t)v->channels; c++) {
+        float *of = as_floats(&factors) + c / lanes * v->block + c % lanes, thresholds[MOST];
+        int32_t offset = rand() % 201 - 100;
+        uint32_t sign = rand() % 2 ? UINT32_C(1) << 31 : 0;
+
+        memcpy(&of[2 * lanes], &offset, sizeof(offset));
+        memcpy(&of[3 * lanes], &sign, sizeof(sign));
+        for (size_t i = 0; i < count; i++)
+            thresholds[i] = rand() % 8 ? some_float() * (float)(rand() % 2000) : NAN;
+        qsort(thresholds, count, sizeof(*thresholds), ascending);
+        for (size_t i = 0; i < count; i++)
+            of[(LQ_VALUE_FACTORS + i) * lanes] = thresholds[i];
+    }
+    return factors;
+}
+
+/* What the reference makes of all columns is what the tier makes of some; others stay. way: bits of
+ * ADDS, STORES_Y, IN_PLACE. */
+static void expect_codes(const struct lq_kernels *kernels, int tier, const struct lq_values *v,
+                         int way, const struct guarded *sums, const struct guarded *addend,
+                         int pixels)
+{
+    size_t channels = (size_t)v->channels, count = (size_t)pixels * channels;
+    size_t bytes = v->form == LQ_CODE_HALVES ? channels / 4 : channels;
+    struct lq_columns columns = some_columns(v->channels), each = {0, v->channels};
+    struct guarded x = guard(count * sizeof(float)), expected_x = guard(count * sizeof(float));
+    struct guarded codes = guard(bytes * (size_t)pixels), expected = guard(bytes * (size_t)pixels);
+    const float *added = way & ADDS ? as_floats(addend) : NULL;
+
+    memcpy(x.bytes, addend->bytes, count * sizeof(float));
+    memset(codes.bytes, 0x55, bytes * (size_t)pixels);
+    lq_finish_codes_c(v, each, as_ints(sums), added, pixels, as_floats(&expected_x), bytes,
+                      expected.bytes);
+    kernels->finish_codes(v, columns, as_ints(sums),
+                          added && way & IN_PLACE ? as_floats(&x) : added, pixels,
+                          way & STORES_Y ? as_floats(&x) : NULL, bytes, codes.bytes);
+    for (size_t i = 0; i < count; i++) {
+        int c = (int)(i % channels);
+        bool there = columns.from <= c && c < columns.to;
+
+        expect_float(as_floats(&x)[i], as_floats(there && way & STORES_Y ? &expected_x : addend)[i],
+                     "x", tier);
+    }
+    for (size_t i = 0; i < bytes * (size_t)pixels; i++) {
+        int c = (int)(i % bytes * (channels / bytes));
+        bool there = columns.from <= c && c < columns.to;
+
+        ck_assert_msg(codes.bytes[i] == (there ? expected.bytes[i] : 0x55),
+                      "%s: %d bits, channel %d: %d, expected %d",
+                      lq_cpu_tier_name((enum lq_cpu_tier)tier), v->bits, c, codes.bytes[i],
+                      expected.bytes[i]);
+    }
+    unguard(&x);
+    unguard(&expected_x);
+    unguard(&codes);
+    unguard(&expected);
+}
+
+/* Loop test: the bits of a code; 0: half words of 2. */
+START_TEST(tiers_make_codes_alike)
+{
+    static const struct lq_clamp clamps[] = {{-INFINITY, INFINITY}, {0, INFINITY}, {-3, 6}};
+
+    for (int trial = 0; trial < 300; trial++) {
+        int bits = _i > 0 ? _i : 2, pixels = rand() % MAX_PIXELS + 1, swapped = rand() % 2;
+        int way = rand() % WAYS;
+        bool plain = rand() % 2;
+        struct lq_values v = {.channels = (rand() % 9 + 1) * LQ_VALUE_LANES,
+                              .bits = bits,
+                              .form = _i > 0 ? LQ_CODE_BYTES : LQ_CODE_HALVES,
+                              .entries = {0, swapped ? 2 : 1, swapped ? 1 : 2, 3},
+                              .first = clamps[plain ? 0 : rand() % 3],
+                              .added = clamps[plain ? 0 : rand() % 3],
+                              .next = clamps[plain ? 0 : rand() % 3],
+                              .scales = !plain && rand() % 2};
+        size_t count = (size_t)(pixels * v.channels);
+
+        for (int i = 0; _i > 0 && i < 1 << bits; i++)
+            v.entries[i] = rand() % 256;
+        v.block =
+            (size_t)(LQ_VALUE_FACTORS + (1 << bits) - 1 + (v.scales ? 2 : 0)) * LQ_VALUE_LANES;
+        struct guarded factors = some_factors(&v), sums = some_sums(count);
+        struct guarded addend = some_floats(count);
+        struct lq_kernels kernels;
+
+        v.factors = as_floats(&factors);
+        for (int tier = 0; next_tier(&tier, &kernels); tier++)
+            expect_codes(&kernels, tier, &v, way, &sums, &addend, pixels);
+        unguard(&factors);
+        unguard(&sums);
+        unguard(&addend);
+    }
+}
+END_TEST
+
 /* The largest of what the definition lists, tap by tap. */
 static int32_t pooled(const struct lq_sums_pool *p, const int32_t *sums, int out, int c)
 {
@@ -261,6 +370,7 @@ int main(void)
 
     tiers_print();
     tcase_add_loop_test(tests, tiers_finish_alike, 0, WAYS);
+    tcase_add_loop_test(tests, tiers_make_codes_alike, 0, LQ_VALUE_BITS + 1);
     tcase_add_test(tests, tiers_pool_alike);
     tcase_add_test(tests, tiers_multiply_alike);
     return suite_main("finish", tests);

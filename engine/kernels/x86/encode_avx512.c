@@ -5,11 +5,9 @@
  * Up to 4 bits all thresholds are compared and the passed ones counted; beyond, a binary search
  * gathers them. A bit of 16 codes is a mask, and the mask is half a word of the plane.
  */
-#include "kernels/kernels.h"
+#include "kernels/x86/encode_halves.h"
 
-#include <immintrin.h>
 #include <stdbool.h>
-#include <string.h>
 
 enum { LANES = 16, ALL = 0xffff, FEW_BITS = 4 };
 
@@ -86,27 +84,6 @@ static inline void store(const struct lq_encode *e, int channel, __m512i entries
     }
 }
 
-/* Codes of 2 bits to half words. Whoever passes a threshold passes those below it: the higher bit
- * of a code that grows with the level is the mask of the middle one, the lower bit is that of an
- * odd number passed. */
-static bool grows(const struct lq_encode *e)
-{
-    const int32_t *codes = e->entries;
-
-    return codes[0] == 0 &&
-           ((codes[1] == 1 && codes[2] == 2) || (codes[1] == 2 && codes[2] == 1)) && codes[3] == 3;
-}
-
-/* A half word of codes that grow. middle: the values above the middle threshold; odd: those above
- * an odd number of them. */
-static inline void store_half_word(bool swapped, __mmask16 middle, __mmask16 odd, uint32_t *to)
-{
-    uint8_t *planes = (uint8_t *)to;
-
-    memcpy(planes + (swapped ? 0 : sizeof(middle)), &middle, sizeof(middle));
-    memcpy(planes + (swapped ? sizeof(odd) : 0), &odd, sizeof(odd));
-}
-
 /* `left` channels from c on, at most a vector. */
 static void sums_to_halves(const struct lq_encode *e, int c, int left, const int32_t *sums,
                            int pixels, uint32_t *to)
@@ -124,7 +101,8 @@ static void sums_to_halves(const struct lq_encode *e, int c, int left, const int
         __mmask16 above = _mm512_mask_cmple_epi32_mask(mask, middle, s);
         __m512i next = _mm512_mask_blend_epi32(above, low, high);
 
-        store_half_word(swapped, above, _mm512_mask_cmple_epi32_mask(mask, next, s), to);
+        lq_store_half_word(swapped, above, _mm512_mask_cmple_epi32_mask(mask, next, s),
+                           (uint8_t *)to);
     }
 }
 
@@ -142,7 +120,8 @@ static void floats_to_halves(const struct lq_encode *e, int left, const float *v
         __mmask16 above = _mm512_mask_cmp_ps_mask(mask, middle, x, _CMP_LT_OQ);
         __m512 next = _mm512_mask_blend_ps(above, low, high);
 
-        store_half_word(swapped, above, _mm512_mask_cmp_ps_mask(mask, next, x, _CMP_LT_OQ), to);
+        lq_store_half_word(swapped, above, _mm512_mask_cmp_ps_mask(mask, next, x, _CMP_LT_OQ),
+                           (uint8_t *)to);
     }
 }
 
@@ -217,7 +196,7 @@ void lq_encode_sums_avx512(const struct lq_encode *e, struct lq_columns columns,
         lq_encode_sums_avx2(e, columns, sums, pixels, ret_codes);
         return;
     }
-    if (e->form == LQ_CODE_HALVES && e->bits == 2 && grows(e)) {
+    if (e->form == LQ_CODE_HALVES && e->bits == 2 && lq_codes_grow(e->entries)) {
         for (int c = columns.from; c < columns.to; c += LANES)
             sums_to_halves(e, c, columns.to - c, sums + c, pixels,
                            (uint32_t *)ret_codes + c / LANES);
@@ -244,7 +223,7 @@ void lq_encode_floats_avx512(const struct lq_encode *e, struct lq_columns column
         lq_encode_floats_avx2(e, columns, values, pitch, pixels, ret_codes);
         return;
     }
-    if (e->form == LQ_CODE_HALVES && e->bits == 2 && grows(e)) {
+    if (e->form == LQ_CODE_HALVES && e->bits == 2 && lq_codes_grow(e->entries)) {
         for (int c = columns.from; c < columns.to; c += LANES)
             floats_to_halves(e, columns.to - c, values + c, pitch, pixels,
                              (uint32_t *)ret_codes + c / LANES);
