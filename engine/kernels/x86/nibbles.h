@@ -9,8 +9,8 @@
  *     t, the sum of x by bytes, keeps  a + 16 b       and  c + 16 d  (modulo 256),
  *     h, that of x >> 4,        keeps  b + 16 c       and  d,
  * from which all four follow, d first, as long as none exceeds 255: after a chunk of the row they
- * are drawn out and added up in 16 bits. x >> 4 is a VPMULHUW, which does not compete with VPSHUFB
- * for pipes, and needs no mask.
+ * are drawn out, weighed with the basis of activations by VPMADDUBSW, and added up in 16 bits.
+ * x >> 4 is a VPMULHUW, which does not compete with VPSHUFB for pipes, and needs no mask.
  */
 #ifndef LQ_KERNELS_X86_NIBBLES_H
 #define LQ_KERNELS_X86_NIBBLES_H
