@@ -16,6 +16,7 @@
 #ifndef LQ_KERNELS_KERNELS_H
 #define LQ_KERNELS_KERNELS_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -423,6 +424,12 @@ static inline void lq_rows_at(const struct lq_rows *rows, const uint8_t *a, int 
             line += rows->line;
         }
     }
+}
+
+/* Whether there is something that it changes. */
+static inline bool lq_clamps(struct lq_clamp clamp)
+{
+    return clamp.min > -INFINITY || clamp.max < INFINITY;
 }
 
 /* Whether codes of 2 bits grow with the level, whichever of their bits is the first. */

@@ -8,10 +8,9 @@
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
-#include <math.h>
 #include <string.h>
 
-enum { LANES = 8, FEW_CHANNELS = 64 };
+enum { LANES = 8 };
 
 static inline __m256i lane_mask(int left)
 {
@@ -41,115 +40,29 @@ static inline void store(float *to, int left, __m256 values)
     memcpy(to, few, (size_t)left * sizeof(*few));
 }
 
-/* Of equal zeros the second one is taken, as the definition does. */
 static inline __m256 clamp(__m256 y, struct lq_clamp to)
 {
     return _mm256_min_ps(_mm256_set1_ps(to.max), _mm256_max_ps(_mm256_set1_ps(to.min), y));
 }
 
-/* 8 channels of a layer, `left` of which are there. */
-struct lanes {
-    int left;
-    __m256i offset;
-    __m256 scale, shift, next_scale, next_shift;
-};
-
-static inline __attribute__((always_inline)) struct lanes lanes_of(const struct lq_finish *f, int c,
-                                                                   int left)
+static inline __m256i add_ints(__m256i a, __m256i b)
 {
-    struct lanes l = {.left = left,
-                      .offset = _mm256_setzero_si256(),
-                      .scale = load(f->scale + c, left),
-                      .shift = load(f->shift + c, left)};
-
-    if (f->offset)
-        l.offset = load_ints(f->offset + c, left);
-    if (f->next_scale) {
-        l.next_scale = load(f->next_scale + c, left);
-        l.next_shift = load(f->next_shift + c, left);
-    }
-    return l;
+    return _mm256_add_epi32(a, b);
 }
 
-/* A vector of a pixel. bounded: the first two clamps do something. */
-static inline __attribute__((always_inline)) void
-finish_vector(const struct lq_finish *f, const struct lanes *l, int left, bool bounded,
-              const int32_t *sums, const float *addend, float *ret_y, float *ret_z)
+static inline __m256 to_floats(__m256i sums)
 {
-    __m256i sum = _mm256_add_epi32(load_ints(sums, left), l->offset);
-    __m256 y = _mm256_add_ps(_mm256_mul_ps(l->scale, _mm256_cvtepi32_ps(sum)), l->shift);
-
-    if (bounded)
-        y = clamp(y, f->first);
-    if (addend)
-        y = _mm256_add_ps(y, load(addend, left));
-    if (addend && bounded)
-        y = clamp(y, f->added);
-    if (ret_y)
-        store(ret_y, left, y);
-    if (!ret_z)
-        return;
-    if (f->next_scale)
-        y = _mm256_add_ps(_mm256_mul_ps(l->next_scale, y), l->next_shift);
-    store(ret_z, left, clamp(y, f->next));
+    return _mm256_cvtepi32_ps(sums);
 }
 
-/* The same of `pixels` pixels. */
-static inline __attribute__((always_inline)) void
-finish_lanes(const struct lq_finish *f, int c, int left, bool bounded, const int32_t *sums,
-             const float *addend, int pixels, float *ret_y, float *ret_z)
-{
-    const struct lanes l = lanes_of(f, c, left);
-    size_t at = (size_t)c, channels = (size_t)f->channels;
-
-    for (int pixel = 0; pixel < pixels; pixel++, at += channels)
-        finish_vector(f, &l, left, bounded, sums + at, addend ? addend + at : NULL,
-                      ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
-}
-
-static inline __attribute__((always_inline)) void
-finish_pixels(const struct lq_finish *given, struct lq_columns columns, bool bounded,
-              const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
-{
-    const struct lq_finish f = *given; /* what is stored cannot change it */
-    size_t channels = (size_t)f.channels;
-    int rest = (columns.to - columns.from) % LANES, whole = columns.to - rest;
-
-    if (f.channels <= FEW_CHANNELS) {
-        for (int c = columns.from; c < whole; c += LANES)
-            finish_lanes(&f, c, LANES, bounded, sums, addend, pixels, ret_y, ret_z);
-        if (rest > 0)
-            finish_lanes(&f, whole, rest, bounded, sums, addend, pixels, ret_y, ret_z);
-        return;
-    }
-    if (rest > 0)
-        finish_lanes(&f, whole, rest, bounded, sums, addend, pixels, ret_y, ret_z);
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        for (int c = columns.from; c < whole; c += LANES) {
-            const struct lanes l = lanes_of(&f, c, LANES);
-
-            finish_vector(&f, &l, LANES, bounded, sums + c, addend ? addend + c : NULL,
-                          ret_y ? ret_y + c : NULL, ret_z ? ret_z + c : NULL);
-        }
-        sums += channels;
-        addend = addend ? addend + channels : NULL;
-        ret_y = ret_y ? ret_y + channels : NULL;
-        ret_z = ret_z ? ret_z + channels : NULL;
-    }
-}
-
-static bool bounds(struct lq_clamp to)
-{
-    return to.min > -INFINITY || to.max < INFINITY;
-}
+typedef __m256 floats;
+typedef __m256i ints;
+#include "kernels/x86/finish_lanes.h"
 
 void lq_finish_sums_avx2(const struct lq_finish *f, struct lq_columns columns, const int32_t *sums,
                          const float *addend, int pixels, float *ret_y, float *ret_z)
 {
-    if (bounds(f->first) || bounds(f->added))
-        finish_pixels(f, columns, true, sums, addend, pixels, ret_y, ret_z);
-    else
-        finish_pixels(f, columns, false, sums, addend, pixels, ret_y, ret_z);
+    finish_sums(f, columns, sums, addend, pixels, ret_y, ret_z);
 }
 
 enum { VECTORS = 4 }; /* of a pixel at once: a tap is a loop's turn, whatever it loads */

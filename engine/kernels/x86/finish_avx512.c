@@ -5,160 +5,57 @@
 #include "kernels/kernels.h"
 
 #include <immintrin.h>
-#include <math.h>
-#include <stdbool.h>
 
-enum { LANES = 16, FEW_CHANNELS = 64 };
+enum { LANES = 16 };
 
 static inline __mmask16 lanes_left(int left)
 {
     return left >= LANES ? 0xffff : (__mmask16)((1u << left) - 1);
 }
 
-/* Of equal zeros the second one is taken, as the definition does. */
 static inline __m512 clamp(__m512 y, struct lq_clamp to)
 {
     return _mm512_min_ps(_mm512_set1_ps(to.max), _mm512_max_ps(_mm512_set1_ps(to.min), y));
 }
 
-/* 16 channels of a layer. */
-struct lanes {
-    __mmask16 mask;
-    __m512i offset;
-    __m512 scale, shift, next_scale, next_shift;
-};
-
-static inline __attribute__((always_inline)) __m512 load(const float *from, __mmask16 mask,
-                                                         bool whole)
+static inline __m512 load(const float *from, int left)
 {
-    return whole ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(mask, from);
+    return left >= LANES ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(lanes_left(left), from);
 }
 
-static inline __attribute__((always_inline)) __m512i load_ints(const int32_t *from, __mmask16 mask,
-                                                               bool whole)
+static inline __m512i load_ints(const int32_t *from, int left)
 {
-    return whole ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi32(mask, from);
+    return left >= LANES ? _mm512_loadu_si512(from)
+                         : _mm512_maskz_loadu_epi32(lanes_left(left), from);
 }
 
-static inline __attribute__((always_inline)) void store(float *to, __mmask16 mask, bool whole,
-                                                        __m512 y)
+static inline void store(float *to, int left, __m512 y)
 {
-    if (whole)
+    if (left >= LANES)
         _mm512_storeu_ps(to, y);
     else
-        _mm512_mask_storeu_ps(to, mask, y);
+        _mm512_mask_storeu_ps(to, lanes_left(left), y);
 }
 
-/* `left` channels from c on; whole: a vector or more. */
-static inline __attribute__((always_inline)) struct lanes lanes_of(const struct lq_finish *f, int c,
-                                                                   bool whole, int left)
+static inline __m512i add_ints(__m512i a, __m512i b)
 {
-    __mmask16 mask = lanes_left(left);
-    struct lanes l = {.mask = mask,
-                      .offset = _mm512_setzero_si512(),
-                      .scale = load(f->scale + c, mask, whole),
-                      .shift = load(f->shift + c, mask, whole)};
-
-    if (f->offset)
-        l.offset = load_ints(f->offset + c, mask, whole);
-    if (f->next_scale) {
-        l.next_scale = load(f->next_scale + c, mask, whole);
-        l.next_shift = load(f->next_shift + c, mask, whole);
-    }
-    return l;
+    return _mm512_add_epi32(a, b);
 }
 
-static bool bounds(struct lq_clamp to)
+static inline __m512 to_floats(__m512i sums)
 {
-    return to.min > -INFINITY || to.max < INFINITY;
+    return _mm512_cvtepi32_ps(sums);
 }
 
-/* A vector of a pixel. bounded: the first two clamps do something. */
-static inline __attribute__((always_inline)) void
-finish_vector(const struct lq_finish *f, const struct lanes *l, bool whole, bool bounded,
-              const int32_t *sums, const float *addend, float *ret_y, float *ret_z)
-{
-    __m512i sum = _mm512_add_epi32(load_ints(sums, l->mask, whole), l->offset);
-    __m512 y = _mm512_add_ps(_mm512_mul_ps(l->scale, _mm512_cvtepi32_ps(sum)), l->shift);
-
-    if (bounded)
-        y = clamp(y, f->first);
-    if (addend)
-        y = _mm512_add_ps(y, load(addend, l->mask, whole));
-    if (addend && bounded)
-        y = clamp(y, f->added);
-    if (ret_y)
-        store(ret_y, l->mask, whole, y);
-    if (!ret_z)
-        return;
-    if (f->next_scale)
-        y = _mm512_add_ps(_mm512_mul_ps(l->next_scale, y), l->next_shift);
-    store(ret_z, l->mask, whole, clamp(y, f->next));
-}
-
-/* The same of `pixels` pixels. */
-static inline __attribute__((always_inline)) void
-finish_lanes(const struct lq_finish *f, int c, bool whole, int left, bool bounded,
-             const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
-{
-    const struct lanes l = lanes_of(f, c, whole, left);
-    size_t at = (size_t)c, channels = (size_t)f->channels;
-
-    for (int pixel = 0; pixel < pixels; pixel++, at += channels)
-        finish_vector(f, &l, whole, bounded, sums + at, addend ? addend + at : NULL,
-                      ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
-}
-
-/* Columns of whole vectors, pixel by pixel. */
-static inline __attribute__((always_inline)) void
-finish_pixels(const struct lq_finish *f, struct lq_columns columns, bool bounded,
-              const int32_t *sums, const float *addend, int pixels, float *ret_y, float *ret_z)
-{
-    size_t channels = (size_t)f->channels;
-
-    for (int pixel = 0; pixel < pixels; pixel++) {
-        for (int c = columns.from; c < columns.to; c += LANES) {
-            const struct lanes l = lanes_of(f, c, true, LANES);
-
-            finish_vector(f, &l, true, bounded, sums + c, addend ? addend + c : NULL,
-                          ret_y ? ret_y + c : NULL, ret_z ? ret_z + c : NULL);
-        }
-        sums += channels;
-        addend = addend ? addend + channels : NULL;
-        ret_y = ret_y ? ret_y + channels : NULL;
-        ret_z = ret_z ? ret_z + channels : NULL;
-    }
-}
-
-/* Few channels keep their factors in registers; maps of many are so large that they had better be
- * read and written in order, but not parts of their columns: what is read in order is fetched
- * further than it goes, and there another core writes. */
-static inline __attribute__((always_inline)) void finish(const struct lq_finish *given,
-                                                         struct lq_columns columns, bool bounded,
-                                                         const int32_t *sums, const float *addend,
-                                                         int pixels, float *ret_y, float *ret_z)
-{
-    const struct lq_finish f = *given; /* what is stored cannot change it */
-    int rest = (columns.to - columns.from) % LANES, whole = columns.to - rest;
-
-    if (f.channels > FEW_CHANNELS && columns.to - columns.from == f.channels)
-        finish_pixels(&f, (struct lq_columns){columns.from, whole}, bounded, sums, addend, pixels,
-                      ret_y, ret_z);
-    else
-        for (int c = columns.from; c < whole; c += LANES)
-            finish_lanes(&f, c, true, LANES, bounded, sums, addend, pixels, ret_y, ret_z);
-    if (rest > 0)
-        finish_lanes(&f, whole, false, rest, bounded, sums, addend, pixels, ret_y, ret_z);
-}
+typedef __m512 floats;
+typedef __m512i ints;
+#include "kernels/x86/finish_lanes.h"
 
 void lq_finish_sums_avx512(const struct lq_finish *f, struct lq_columns columns,
                            const int32_t *sums, const float *addend, int pixels, float *ret_y,
                            float *ret_z)
 {
-    if (bounds(f->first) || bounds(f->added))
-        finish(f, columns, true, sums, addend, pixels, ret_y, ret_z);
-    else
-        finish(f, columns, false, sums, addend, pixels, ret_y, ret_z);
+    finish_sums(f, columns, sums, addend, pixels, ret_y, ret_z);
 }
 
 /* Taps from..to-1 of each line. */
@@ -228,16 +125,15 @@ enum { ROWS = 8 }; /* at once: additions of one row wait for each other */
 /* From element k on, a vector of each row. */
 static inline __attribute__((always_inline)) void dense_vectors(const float *w, const float *x,
                                                                 int rows, int length, int k,
-                                                                bool whole, __m512 lanes[ROWS])
+                                                                int left, __m512 lanes[ROWS])
 {
-    __mmask16 mask = lanes_left(length - k);
-    __m512 some = load(x + k, mask, whole);
+    __m512 some = load(x + k, left);
 
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
         const float *row = w + (size_t)r * (size_t)length + k;
 
-        lanes[r] = _mm512_add_ps(lanes[r], _mm512_mul_ps(load(row, mask, whole), some));
+        lanes[r] = _mm512_add_ps(lanes[r], _mm512_mul_ps(load(row, left), some));
     }
 }
 
@@ -250,9 +146,9 @@ static inline __attribute__((always_inline)) void dense_rows(const float *w, con
     for (int r = 0; r < rows; r++)
         lanes[r] = _mm512_setzero_ps();
     for (; k + LANES <= length; k += LANES)
-        dense_vectors(w, x, rows, length, k, true, lanes);
+        dense_vectors(w, x, rows, length, k, LANES, lanes);
     if (k < length)
-        dense_vectors(w, x, rows, length, k, false, lanes);
+        dense_vectors(w, x, rows, length, k, length - k, lanes);
     for (int r = 0; r < rows; r++)
         ret[r] = add_lanes(lanes[r]);
 }

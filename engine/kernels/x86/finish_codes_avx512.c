@@ -7,7 +7,6 @@
  */
 #include "kernels/x86/encode_halves.h"
 
-#include <math.h>
 #include <stdbool.h>
 
 enum { LANES = LQ_VALUE_LANES };
@@ -106,16 +105,11 @@ finish_vectors(const struct lq_values *given, const int bits, const bool halves,
     }
 }
 
-static bool bounds(struct lq_clamp to)
-{
-    return to.min > -INFINITY || to.max < INFINITY;
-}
-
 static void finish(const struct lq_values *v, const struct way *way, size_t from,
                    const int32_t *sums, const float *addend, float *ret_x, size_t count,
                    uint8_t *codes)
 {
-    bool plain = !bounds(v->first) && !bounds(v->added) && !bounds(v->next) && !v->scales;
+    bool plain = !lq_clamps(v->first) && !lq_clamps(v->added) && !lq_clamps(v->next) && !v->scales;
     const float *factors = v->factors + from / LANES * v->block;
 
     sums += from;
