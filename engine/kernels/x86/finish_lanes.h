@@ -67,6 +67,14 @@ finish_lanes(const struct lq_finish *f, int c, int left, bool bounded, const int
                       ret_y ? ret_y + at : NULL, ret_z ? ret_z + at : NULL);
 }
 
+/* The last channels, fewer than a vector. A clamp that changes nothing does no harm. */
+static __attribute__((noinline)) void finish_rest(const struct lq_finish *f, int c, int left,
+                                                  const int32_t *sums, const float *addend,
+                                                  int pixels, float *ret_y, float *ret_z)
+{
+    finish_lanes(f, c, left, true, sums, addend, pixels, ret_y, ret_z);
+}
+
 /* Columns of whole vectors, pixel by pixel. */
 static inline __attribute__((always_inline)) void
 finish_pixels(const struct lq_finish *f, struct lq_columns columns, bool bounded,
@@ -106,7 +114,7 @@ static inline __attribute__((always_inline)) void finish(const struct lq_finish 
         for (int c = columns.from; c < whole; c += LANES)
             finish_lanes(&f, c, LANES, bounded, sums, addend, pixels, ret_y, ret_z);
     if (rest > 0)
-        finish_lanes(&f, whole, rest, bounded, sums, addend, pixels, ret_y, ret_z);
+        finish_rest(&f, whole, rest, sums, addend, pixels, ret_y, ret_z);
 }
 
 static inline __attribute__((always_inline)) void

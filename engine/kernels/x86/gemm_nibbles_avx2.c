@@ -239,7 +239,7 @@ static void panel_factors(const struct lq_nibbles *p, int panel, struct factors 
 /* Levels to sums of one panel, `left` columns of which are there, for all pixels of the block.
  * first: there are no sums yet. */
 static inline __attribute__((always_inline)) void weigh(const int bits, const struct block *b,
-                                                        int vector, const bool first, int left)
+                                                        int vector, bool first, int left)
 {
     const struct factors f = b->factors[vector / bits];
     size_t column = (size_t)(b->first + vector) / (size_t)bits * LANES;
@@ -249,13 +249,9 @@ static inline __attribute__((always_inline)) void weigh(const int bits, const st
         __m256i base = _mm256_set1_epi32(b->base[i]);
         int32_t *to = b->sums[i] + column;
 
-#pragma GCC unroll 4
-        for (int r = 0; r < FOURTHS; r++, to += COLUMNS) {
-            __m256i sum;
+        for (int r = 0; r < FOURTHS && r * COLUMNS < left; r++, to += COLUMNS) {
+            __m256i sum = first ? _mm256_mullo_epi32(base, f.all[r]) : load(to, left - r * COLUMNS);
 
-            if (left <= r * COLUMNS)
-                break;
-            sum = first ? _mm256_mullo_epi32(base, f.all[r]) : load(to, left - r * COLUMNS);
             for (int bit = 0; bit < bits; bit++)
                 sum = _mm256_add_epi32(
                     sum, _mm256_madd_epi16(levels[bit * HALVES + r % HALVES], f.planes[bit][r]));
@@ -264,18 +260,27 @@ static inline __attribute__((always_inline)) void weigh(const int bits, const st
     }
 }
 
-static inline __attribute__((always_inline)) void weigh_panels(const int bits,
-                                                               const struct block *b, bool first)
+/* The same of a last panel of few columns. */
+static __attribute__((noinline)) void weigh_few(const struct block *b, int vector, bool first,
+                                                int left)
 {
-    for (int vector = 0; vector < b->vectors; vector += bits) {
-        int left = b->p->n - (b->first + vector) / bits * LANES;
+    if (b->p->w_bits == 1)
+        weigh(1, b, vector, first, left);
+    else
+        weigh(2, b, vector, first, left);
+}
 
-        if (left >= LANES && first)
-            weigh(bits, b, vector, true, LANES);
-        else if (left >= LANES)
-            weigh(bits, b, vector, false, LANES);
+static void weigh_panels(const struct block *b, bool first)
+{
+    for (int vector = 0; vector < b->vectors; vector += b->p->w_bits) {
+        int left = b->p->n - (b->first + vector) / b->p->w_bits * LANES;
+
+        if (left < LANES)
+            weigh_few(b, vector, first, left);
+        else if (b->p->w_bits == 1)
+            weigh(1, b, vector, first, LANES);
         else
-            weigh(bits, b, vector, first, left);
+            weigh(2, b, vector, first, LANES);
     }
 }
 
@@ -299,12 +304,8 @@ static void block_run(struct block *b)
             block_by_2(b, &chunk, w, first);
         else
             block_by_1(b, &chunk, w, first);
-        if (to < length && to % span != 0)
-            continue;
-        if (p->w_bits == 1)
-            weigh_panels(1, b, from < span);
-        else
-            weigh_panels(2, b, from < span);
+        if (to == length || to % span == 0)
+            weigh_panels(b, from < span);
     }
 }
 
