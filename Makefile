@@ -143,8 +143,8 @@ $(BUILD)/%.o: %.c
 $(BUILD)/build/gen/%.o: private WARNINGS := -w
 # The inner loops live from vectorization. Those of training are vectors already, C's transforms are for x86 without AVX2, and
 # what infers shapes has none.
-LOOPLESS := %/train_c.c %/op.c %/infer_layers.c %/infer_maps.c %/infer_shapes.c $(if $(filter x86_64,$(ARCH)),%/winograd_c.c %/squares_c.c)
-$(call objects,$(filter-out $(LOOPLESS),$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c tests/bench/limits*.c))): private CFLAGS += -O3
+UNVECTORIZED := %/train_c.c %/op.c %/infer_layers.c %/infer_maps.c %/infer_shapes.c $(if $(filter x86_64,$(ARCH)),%/winograd_c.c %/squares_c.c)
+$(call objects,$(filter-out $(UNVECTORIZED),$(wildcard engine/kernels/*_c.c engine/kernels/*/*.c engine/ops/*.c tests/bench/limits*.c))): private CFLAGS += -O3
 # Instructions that a tier may use: only its own files, which run only where the CPU has them.
 ISA_avx2   := -mavx2 -mfma -mpopcnt
 ISA_avxvnni := $(ISA_avx2) -mavxvnni

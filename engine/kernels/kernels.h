@@ -129,8 +129,8 @@ typedef void lq_gemm_planes(const struct lq_planes *planes);
  * and a tile's vectors lie side by side along k: lq_nibble_at(). In a vector, columns are where
  * lq_nibble_lane() has them. */
 #define LQ_NIBBLE_CODES 4
-#define LQ_NIBBLE_BITS  2 /* of a code, at most */
-#define LQ_NIBBLE_LEVEL INT8_MAX
+#define LQ_NIBBLE_BITS  2        /* of a code, at most */
+#define LQ_NIBBLE_LEVEL INT8_MAX /* of activations, at most */
 struct lq_nibbles {
     int n;
     struct lq_rows rows;
@@ -313,7 +313,7 @@ struct lq_kernels {
     lq_encode_floats *encode_floats;
     lq_finish_sums *finish_sums;
     lq_finish_codes *finish_codes;
-    bool finishes_codes; /* where it can */
+    bool finishes_codes; /* faster than finish_sums and encode_floats, where it can be used */
     lq_pool_sums *pool_sums;
     lq_dense_floats *dense_floats;
     lq_add_floats *add_floats;

@@ -64,7 +64,7 @@ END_TEST
 enum { PIXELS = 64, NEAR = 6 };
 
 /* Floats of which y or z is made: around each level's end, and some that are anywhere. */
-static float some_addend(const struct lq_epilogue *e, int pixel, int c, bool keeps_next)
+static float some_addend(const struct lq_epilogue *e, int pixel, int c)
 {
     const struct lq_quantizer *q = &e->encoder.quantizer;
     int level = pixel / NEAR;
@@ -76,7 +76,7 @@ static float some_addend(const struct lq_epilogue *e, int pixel, int c, bool kee
                : pixel % 9 == 2 ? -0.f
                                 : (float)(rand() % 20001 - 10000) / 999;
     x = q->thresholds[level];
-    if (e->finish.next_scale && (!keeps_next || e->finish.next_scale[c] != 0))
+    if (e->finish.next_scale)
         x = (x - e->finish.next_shift[c]) / e->finish.next_scale[c];
     for (int i = 0; i < pixel % NEAR; i++)
         x = nextafterf(x, level % 2 ? INFINITY : -INFINITY);
@@ -93,7 +93,7 @@ static void expect_values(const struct lq_epilogue *e, const struct lq_snapped_b
     struct lq_run run = {.inputs = {NULL, addend}, .output = codes, .extra = kept};
 
     for (int i = 0; i < PIXELS * CHANNELS; i++)
-        addend[i] = some_addend(e, i / CHANNELS, i % CHANNELS, keeps_next);
+        addend[i] = some_addend(e, i / CHANNELS, i % CHANNELS);
     lq_epilogue_run(e, &run, (struct lq_columns){0, CHANNELS}, 0, sums, PIXELS);
     for (int i = 0; i < PIXELS * CHANNELS; i++) {
         int c = i % CHANNELS;

@@ -103,11 +103,12 @@ static inline __attribute__((always_inline)) void look(const int vectors, const 
 }
 
 /* How the counts of activations' planes become levels, in 16 bits: at least -2^15, at most 2^15 - 1
- * after `chunks` chunks that begin with `start`. */
+ * after the chunks of a span, which begins with `start`. */
 struct weighing {
     __m256i even[2], odd[2]; /* of both planes */
     __m256i start;
-    int chunks, start_level;
+    int span;     /* of a row, a multiple of its chunk */
+    int32_t base; /* what makes up for all starts in a row's sum */
 };
 
 /* Levels that the weights' bits pick: of bytes 0, 2 of 4, and of bytes 1, 3. */
@@ -287,7 +288,7 @@ static void weigh_panels(const struct block *b, bool first)
 static void block_run(struct block *b)
 {
     const struct lq_nibbles *p = b->p;
-    int length = p->rows.runs * p->rows.run, size = p->chunk, span = b->weighing.chunks * size;
+    int length = p->rows.runs * p->rows.run, size = p->chunk, span = b->weighing.span;
     int total = lq_panels(p->n, LANES) * p->w_bits;
 
     for (int from = 0, to; from < length; from = to) {
@@ -404,34 +405,32 @@ static void row_pops(const struct lq_nibbles *p, int first, int count, uint32_t 
 static void load_block(struct block *b, int row, int count, const uint32_t *pops)
 {
     const struct lq_nibbles *p = b->p;
-    const struct weighing *weighing = &b->weighing;
-    int span = weighing->chunks * p->chunk,
-        spans = lq_nibble_chunks(p->rows.runs * p->rows.run, span);
-    int32_t base = -2 * weighing->start_level * spans;
 
     b->pixels = count;
     lq_rows_at(&p->rows, p->a, row, count, b->a);
     for (int i = 0; i < count; i++) {
         b->sums[i] = p->sums + (size_t)(row + i) * p->stride;
-        b->base[i] = base - p->a_basis[0] * (int32_t)(pops[i] & 0xffff) -
+        b->base[i] = b->weighing.base - p->a_basis[0] * (int32_t)(pops[i] & 0xffff) -
                      p->a_basis[1] * (int32_t)(pops[i] >> 16);
     }
     for (int i = count; i < count + SLOTS - 1; i++)
         b->a[i] = b->a[count - 1];
 }
 
-static struct weighing weighing_of(const int32_t *basis)
+static struct weighing weighing_of(const struct lq_nibbles *p)
 {
+    const int32_t *basis = p->a_basis;
     int most = abs(basis[0]) + abs(basis[1]);
     int chunks = UINT16_MAX / (LQ_CHUNK_BITS * (most > 0 ? most : 1));
     int least = (basis[0] < 0 ? basis[0] : 0) + (basis[1] < 0 ? basis[1] : 0);
-    int start = INT16_MIN - chunks * LQ_CHUNK_BITS * least;
+    int start = INT16_MIN - chunks * LQ_CHUNK_BITS * least, span = chunks * p->chunk;
+    int spans = lq_nibble_chunks(p->rows.runs * p->rows.run, span);
 
     return (struct weighing){.even = {lq_nibble_even(basis[0]), lq_nibble_even(basis[1])},
                              .odd = {lq_nibble_odd(basis[0]), lq_nibble_odd(basis[1])},
                              .start = _mm256_set1_epi16((int16_t)start),
-                             .chunks = chunks,
-                             .start_level = start};
+                             .span = span,
+                             .base = -2 * start * spans};
 }
 
 void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
@@ -443,7 +442,7 @@ void lq_gemm_nibbles_avx2(const struct lq_nibbles *p)
     if (p->pairs && lq_nibbles_by_pixels_avx2(p))
         return;
     b.p = p;
-    b.weighing = weighing_of(p->a_basis);
+    b.weighing = weighing_of(p);
     for (int from = 0; from < rows; from += MOST_ROWS) {
         int count = rows - from < MOST_ROWS ? rows - from : MOST_ROWS;
         int blocks = (count + BLOCK - 1) / BLOCK, size = (count + blocks - 1) / blocks;

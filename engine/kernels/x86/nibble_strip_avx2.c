@@ -13,8 +13,8 @@ enum {
     HALVES = LQ_STRIP_HALVES,
     PIXELS = LQ_STRIP_PIXELS,
     MOST_LENGTH = 576,
-    MOST_LEVEL = INT8_MAX / 2,
-    ROOM = 16384, /* of planes */
+    MOST_LEVEL = INT8_MAX / 2, /* VPMADDUBSW takes twice that */
+    ROOM = 16384,              /* of planes */
     LEAST_GROUPS = 4
 };
 

@@ -111,7 +111,7 @@ static inline __attribute__((always_inline)) struct lq_nibble_counts lq_nibble_d
     return (struct lq_nibble_counts){_mm256_sub_epi16(t, _mm256_slli_epi16(b, 4)), b, c, h};
 }
 
-/* factor times the counts in even bytes, or in odd ones: to lq_nibble_weigh. */
+/* What lq_nibble_weigh multiplies counts in even bytes, or in odd ones, by. */
 static inline __m256i lq_nibble_even(int factor)
 {
     return _mm256_set1_epi16((int16_t)(factor & 0xff));
